@@ -1,0 +1,128 @@
+"""One spelling for every place that images come from: a folder, a file, or a name."""
+
+from pathlib import Path
+
+from mimic.errors import InputError
+from mimic.images.arrays import npz_pictures
+from mimic.images.assemble import MAX_BROKEN_SHARE, MEMORY_LIMIT, Pictures, assemble
+from mimic.images.decode import Size
+from mimic.images.folder import IMAGE_SUFFIXES, folder_pictures, list_files
+from mimic.images.imageset import ImageSet
+from mimic.images.named import DATASETS, named_pictures
+from mimic.images.parquet import parquet_pictures, split_files
+
+
+def open_images(
+    source: str | Path,
+    *,
+    size: int | Size | None = None,
+    labels: bool = False,
+    max_broken_share: float = MAX_BROKEN_SHARE,
+    memory_limit: int = MEMORY_LIMIT,
+) -> ImageSet:
+    """Open images, from wherever they are, as 8-bit RGB of one size.
+
+    Every image is decoded once to find the broken ones, which are left out and named in
+    `ImageSet.skipped`. Images of another size are scaled to cover it, keeping their aspect, and
+    the centre is cut out. Transparency is laid over white.
+
+    Args:
+        source: a folder of images (sub-folders are classes if labels are asked for; `DIR:SPLIT` is
+            the sub-folder SPLIT); an `.npz` with `x` (n, height, width, 3) uint8 and perhaps `y`;
+            a Parquet file, or a folder of them (`DIR:SPLIT` picks by file name), in the Hugging
+            Face layout; or a name in `DATASETS`, as `digits` or `digits:train`. A folder that has
+            such a name is written `./digits`, or as a Path.
+        size: height and width in pixels, or one number for both; None is the most common size.
+        labels: read the labels as well.
+        max_broken_share: the largest share of broken images that is skipped, in [0, 1].
+        memory_limit: bytes of pixels that are held in memory; a larger set is streamed.
+
+    Raises:
+        InputError: the source is not there or not understood, holds no readable image or too many
+            broken ones, or has no labels although they are asked for.
+        RunError: a download failed, or the disk is full.
+    """
+    return assemble(
+        _pictures(source, labels=labels, memory_limit=memory_limit),
+        size=_checked_size(size),
+        max_broken_share=max_broken_share,
+        memory_limit=memory_limit,
+    )
+
+
+def _pictures(source: str | Path, *, labels: bool, memory_limit: int) -> Pictures:
+    text = str(source)
+    if isinstance(source, str):
+        name, _, split = text.partition(":")
+        if text.startswith("hf:"):
+            raise InputError(
+                f"'{text}': reading from the Hugging Face hub needs the `hub` extra and comes in a "
+                "later version; download the Parquet files of the data set and give their folder"
+            )
+        if name in DATASETS:
+            return named_pictures(name, split or None, labels=labels)
+    path, split_or_none = _locate(text)
+    if path.is_dir():
+        return _in_folder(path, split_or_none, labels=labels, memory_limit=memory_limit)
+    if split_or_none is not None:
+        raise InputError(f"'{path}' is a file and has no split '{split_or_none}'; leave it out")
+    if path.suffix == ".npz":
+        return npz_pictures(path, name=text, labels=labels)
+    if path.suffix == ".parquet":
+        return parquet_pictures([path], name=text, labels=labels, memory_limit=memory_limit)
+    raise InputError(f"'{path}' is neither a folder nor an .npz or .parquet file")
+
+
+def _in_folder(path: Path, split: str | None, *, labels: bool, memory_limit: int) -> Pictures:
+    name = str(path) if split is None else f"{path}:{split}"
+    files = list_files(path)
+    if parquet := [file for file in files if file.suffix == ".parquet"]:
+        chosen = split_files(parquet, split, name=str(path))
+        return parquet_pictures(chosen, name=name, labels=labels, memory_limit=memory_limit)
+    if split is not None:
+        path = _split_folder(path, split)
+        files = list_files(path)
+    images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+    return folder_pictures(path, images, name=name, labels=labels)
+
+
+def _split_folder(path: Path, split: str) -> Path:
+    folders = sorted(child.name for child in path.iterdir() if child.is_dir())
+    if split not in folders:
+        raise InputError(
+            f"'{path}' has no split '{split}': it holds no Parquet files, and its sub-folders are "
+            + (", ".join(folders) or "none")
+        )
+    return path / split
+
+
+def _locate(text: str) -> tuple[Path, str | None]:
+    if not text:
+        raise InputError("the source of images is empty; give a folder, a file or a name")
+    path = Path(text).expanduser()
+    if _exists(path):
+        return path, None
+    folder, colon, split = text.rpartition(":")
+    if colon and folder and _exists(path := Path(folder).expanduser()):
+        if split:
+            return path, split
+        raise InputError(f"'{text}' names no split after the colon; write one, or leave it out")
+    raise InputError(
+        f"'{text}' is neither a file nor a folder nor one of the names {', '.join(DATASETS)}"
+    )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
+
+
+def _checked_size(size: int | Size | None) -> Size | None:
+    if size is None:
+        return None
+    height, width = (size, size) if isinstance(size, int) else size
+    if height < 1 or width < 1:
+        raise InputError(f"an image size must be at least 1 pixel, not {height}x{width}")
+    return height, width
