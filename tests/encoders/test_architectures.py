@@ -1,0 +1,30 @@
+import pytest
+
+from mimic.encoders.architectures import ARCHITECTURES, build_backbone
+from mimic.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("spelling", "millions"), [("resnet10:width=32,stem_stride=2", 1.23), ("resnet18", 11.17)]
+)
+def test_parameter_counts_are_the_known_ones(spelling, millions):
+    count = sum(parameter.numel() for parameter in build_backbone(spelling).parameters())
+    assert round(count / 1e6, 2) == millions
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_builds_at_a_small_width(name):
+    assert build_backbone(f"{name}:width=2")
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    with pytest.raises(InputError, match="'resnet11' is unknown; there are resnet10"):
+        build_backbone("resnet11")
+
+
+@pytest.mark.parametrize(
+    "setting", ["depth=3", "width=0", "width=-1", "width", "width=2.5", "width=²"]
+)
+def test_a_setting_that_is_not_understood_is_named(setting):
+    with pytest.raises(InputError, match="is not understood"):
+        build_backbone(f"resnet10:{setting}")
