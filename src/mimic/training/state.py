@@ -1,0 +1,136 @@
+"""Checkpoints of a running training: saved whole, resumed exactly."""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mimic.errors import InputError
+from mimic.files import atomic_write
+from mimic.training.history import Tally
+from mimic.training.objective import Data, Objective
+from mimic.training.plan import Plan
+
+_SAMPLED_IMAGES = 8
+
+
+@dataclass(kw_only=True)
+class Position:
+    """Where a training is.
+
+    Attributes:
+        step: steps done.
+        epochs: records of the finished epochs.
+        tally: sums over the part of the current epoch that is done.
+    """
+
+    step: int
+    epochs: list[dict[str, float]]
+    tally: Tally
+
+
+def fingerprint(plan: Plan, data: Data, objective: Objective) -> str:
+    """Short hash of what must not differ between a run and its continuation.
+
+    It covers the plan, the kind of objective and its plain settings, the shapes of the learner, the
+    number of images, and the first few of them where they are whole numbers (features may differ in
+    their last bits from run to run).
+    """
+    state = objective.learner.state_dict()
+    facts = {
+        "plan": asdict(plan),
+        "images": len(data),
+        "sample": _digest(data.batch(torch.arange(min(_SAMPLED_IMAGES, len(data))))),
+        "objective": type(objective).__qualname__,
+        "settings": _settings(objective),
+        "shapes": {k: list(v.shape) for k, v in state.items() if isinstance(v, Tensor)},
+    }
+    text = json.dumps(facts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def save_state(
+    path: Path,
+    position: Position,
+    *,
+    learner: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    key: str,
+) -> None:
+    """Write learner, optimizer and position, atomically."""
+    state = {
+        "step": position.step,
+        "epochs": position.epochs,
+        "tally": asdict(position.tally),
+        "learner": learner.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "fingerprint": key,
+    }
+    # torch hides a full disk behind its own RuntimeError, so that Python writes the bytes
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def load_state(
+    path: Path, *, learner: nn.Module, optimizer: torch.optim.Optimizer, key: str
+) -> Position:
+    """Restore learner and optimizer in place and return the position.
+
+    Raises:
+        InputError: the checkpoint is unreadable or belongs to a run with other settings.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        found = state["fingerprint"]
+        position = Position(
+            step=int(state["step"]), epochs=list(state["epochs"]), tally=Tally(**state["tally"])
+        )
+    except Exception as error:  # torch raises many types for a damaged file
+        raise InputError(
+            f"'{path}' cannot be resumed ({error}); delete it to start anew"
+        ) from error
+    if found != key:
+        raise InputError(
+            f"'{path}' belongs to a run with other settings or images; "
+            "use the same ones to resume, or another folder to start anew"
+        )
+    learner.load_state_dict(state["learner"])
+    optimizer.load_state_dict(state["optimizer"])
+    return position
+
+
+def _settings(objective: Objective) -> dict[str, str]:
+    """Numbers and words among the attributes of an objective; six digits, as in a message."""
+    plain = {k: v for k, v in vars(objective).items() if k != "training" and not k.startswith("_")}
+    return {
+        name: f"{value:.6g}" if isinstance(value, float) else str(value)
+        for name, value in plain.items()
+        if isinstance(value, bool | int | float | str)
+    }
+
+
+def _digest(batch: Any) -> str:
+    digest = hashlib.sha256()
+    for tensor in _tensors(batch):
+        digest.update(str(tuple(tensor.shape)).encode())
+        if not tensor.is_floating_point() and not tensor.is_complex():
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _tensors(batch: Any) -> Iterator[Tensor]:
+    if isinstance(batch, Tensor):
+        yield batch
+    elif isinstance(batch, dict):
+        yield from _tensors(list(batch.values()))
+    elif isinstance(batch, list | tuple):
+        for item in batch:
+            yield from _tensors(item)

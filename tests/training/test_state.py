@@ -1,0 +1,42 @@
+"""Checkpoints are whole or absent."""
+
+import errno
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from mimic.errors import RunError
+from mimic.training.history import Tally
+from mimic.training.state import Position, load_state, save_state
+
+POSITION = Position(step=7, epochs=[{"epoch": 1, "loss": 0.5}], tally=Tally({"loss": 2.0}, 4, 0.1))
+
+
+def save(path: Path, linear: nn.Linear) -> None:
+    optimizer = torch.optim.Adam(linear.parameters())
+    save_state(path, POSITION, learner=linear, optimizer=optimizer, key="key")
+
+
+def test_a_position_comes_back_as_it_was(tmp_path):
+    linear = nn.Linear(2, 2)
+    save(tmp_path / "a.ckpt", linear)
+    optimizer = torch.optim.Adam(linear.parameters())
+    loaded = load_state(tmp_path / "a.ckpt", learner=linear, optimizer=optimizer, key="key")
+    assert loaded == POSITION
+
+
+def test_a_full_disk_keeps_the_older_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "a.ckpt"
+    save(path, nn.Linear(2, 2))
+    before = path.read_bytes()
+
+    def full(_path: Path, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(RunError, match="disk is full"):
+        save(path, nn.Linear(2, 2))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
