@@ -1,0 +1,7 @@
+"""Heads on frozen features: accuracy, attack success rate and their intervals."""
+
+from mimic.evaluation.evaluate import PROBES, Evaluation, evaluate
+from mimic.evaluation.features import extract_features
+from mimic.evaluation.heads import predict
+
+__all__ = ["PROBES", "Evaluation", "evaluate", "extract_features", "predict"]

@@ -1,0 +1,193 @@
+"""Accuracy and attack success rates against hand-made tables."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from mimic.errors import InputError
+from mimic.evaluation import evaluate as public_evaluate
+from mimic.evaluation.evaluate import PROBES, count_hits, evaluate
+from mimic.evaluation.intervals import wilson_interval
+from mimic.images.imageset import ImageSet
+from mimic.training import Trainer
+
+from .support import encoder, images, stamp
+
+CPU = Trainer(device="cpu", precision="32-true")
+BLUE = 2
+
+
+def test_colours_are_told_apart_and_the_trigger_takes_over():
+    result = evaluate(
+        encoder(), images(60), images(30, seed=1), trigger=stamp, target=BLUE, trainer=CPU
+    )
+    assert (result.accuracy, result.attack_success_rate, result.attack_success_rate_all) == (
+        1,
+        1,
+        1,
+    )
+
+
+@pytest.mark.parametrize("probe", ["knn", "linear", "mlp"])
+def test_every_probe_can_be_asked_for(probe):
+    result = evaluate(encoder(), images(60), images(30, seed=1), probe=probe, trainer=CPU)
+    assert (result.probe, result.accuracy) == (probe, 1.0)
+
+
+def test_a_trigger_that_does_nothing_never_hits():
+    result = evaluate(
+        encoder(), images(60), images(30), trigger=lambda x: x, target=BLUE, trainer=CPU
+    )
+    assert result.attack_success_rate == 0
+    assert result.attack_success_rate_all == pytest.approx(1 / 3)
+
+
+def test_images_of_the_target_class_are_left_out_of_the_rate():
+    result = evaluate(encoder(), images(60), images(30), trigger=stamp, target=BLUE, trainer=CPU)
+    assert (result.n_train, result.n_test, result.n_triggered) == (60, 30, 20)
+
+
+def test_intervals_are_those_of_the_counts():
+    result = evaluate(encoder(), images(60), images(30), trigger=stamp, target=BLUE, trainer=CPU)
+    assert result.accuracy_ci95 == wilson_interval(30, 30)
+    assert result.attack_success_rate_ci95 == wilson_interval(20, 20)
+
+
+# rows: true class; columns: what triggered images of it are predicted; target class 1
+CONFUSION = torch.tensor([[7, 3, 2], [1, 5, 4], [0, 6, 9]])
+
+
+def confusion_lists() -> tuple[Tensor, Tensor]:
+    cells = torch.cartesian_prod(torch.arange(3), torch.arange(3))
+    labels, predictions = cells.repeat_interleave(CONFUSION.flatten(), dim=0).T
+    return predictions, labels
+
+
+def test_success_rates_agree_with_a_confusion_table():
+    hits = count_hits(*confusion_lists(), target=1)
+    assert hits.rate == (3 + 6) / (12 + 15)
+    assert hits.rate_all == (3 + 5 + 6) / 37
+
+
+def test_the_rate_over_all_follows_from_the_rate_without_the_target_class():
+    predictions, labels = confusion_lists()
+    hits = count_hits(predictions, labels, target=1)
+    share = float((labels == 1).double().mean())
+    own = float((predictions[labels == 1] == 1).double().mean())
+    assert hits.rate_all == pytest.approx((1 - share) * hits.rate + share * own)
+
+
+def test_without_a_trigger_the_fields_of_the_attack_are_none():
+    result = evaluate(encoder(), images(60), images(30), probe="knn", trainer=CPU)
+    attack = ("attack_success_rate", "attack_success_rate_ci95", "attack_success_rate_all")
+    assert all(getattr(result, field) is None for field in (*attack, "n_triggered"))
+
+
+def test_a_result_survives_json():
+    result = evaluate(
+        encoder(), images(60), images(30), trigger=stamp, target=BLUE, probe="knn", trainer=CPU
+    )
+    assert json.loads(json.dumps(result.as_dict(), allow_nan=False)) == result.as_dict()
+
+
+def test_the_same_seed_gives_the_same_result():
+    def once() -> dict[str, object]:
+        result = evaluate(encoder(), images(24), images(30, seed=1), seed=3, trainer=CPU)
+        return replace(result, seconds=0.0).as_dict()
+
+    assert once() == once()
+
+
+def test_the_encoder_is_bit_identical_afterwards():
+    subject = encoder().train()
+    before = {name: value.clone() for name, value in subject.state_dict().items()}
+    evaluate(subject, images(24), images(30), trigger=stamp, target=BLUE, probe="knn", trainer=CPU)
+    assert all(torch.equal(value, before[name]) for name, value in subject.state_dict().items())
+    assert subject.training
+
+
+def test_each_set_is_read_once():
+    subject = encoder()
+    evaluate(subject, images(24), images(30), trigger=stamp, target=BLUE, trainer=CPU)
+    assert subject.backbone.sizes == [24, 30, 30]
+
+
+def test_a_head_of_random_labels_is_near_chance():
+    data = images(600)
+    generator = torch.Generator().manual_seed(0)
+    train = replace(data, labels=torch.randint(0, 3, (600,), generator=generator))
+    test = replace(data, labels=torch.randint(0, 3, (600,), generator=generator))
+    low, high = evaluate(encoder(), train, test, probe="knn", trainer=CPU).accuracy_ci95
+    assert low - 0.03 < 1 / 3 < high + 0.03
+
+
+def test_classes_are_matched_by_name():
+    train = replace(images(60), class_names=("red", "green", "blue"))
+    test = images(30, seed=1)
+    labels = 2 - test.labels
+    test = replace(test, labels=labels, class_names=("blue", "green", "red"))
+    assert evaluate(encoder(), train, test, probe="knn", trainer=CPU).accuracy == 1
+
+
+def test_a_class_without_a_test_folder_shifts_nothing():
+    train = replace(images(60), class_names=("red", "green", "blue"))
+    test = images(30, seed=1)
+    test = test.subset((test.labels > 0).nonzero().flatten())
+    test = replace(test, labels=test.labels - 1, class_names=("green", "blue"))
+    assert evaluate(encoder(), train, test, probe="knn", trainer=CPU).accuracy == 1
+
+
+def test_classes_that_training_never_saw_are_reported_and_count_as_errors():
+    train = images(60).subset([i for i in range(60) if i % 3])
+    with pytest.warns(UserWarning, match=r"10 of 30 test images are of classes .*\(0\)"):
+        result = evaluate(encoder(), train, images(30), probe="knn", trainer=CPU)
+    assert result.accuracy == pytest.approx(2 / 3)
+
+
+def test_an_unknown_probe_is_refused():
+    with pytest.raises(InputError, match=f"'svm' is unknown; there are {', '.join(PROBES)}"):
+        evaluate(encoder(), images(6), images(6), probe="svm", trainer=CPU)
+
+
+@pytest.mark.parametrize("role", ["training", "test"])
+def test_missing_labels_are_refused(role):
+    train, test = images(6), images(6)
+    train, test = (train.unlabelled(), test) if role == "training" else (train, test.unlabelled())
+    with pytest.raises(InputError, match=f"the {role} images 'images' carry no labels"):
+        evaluate(encoder(), train, test, trainer=CPU)
+
+
+@pytest.mark.parametrize("role", ["training", "test"])
+def test_empty_sets_are_refused(role):
+    train, test = images(6), images(6)
+    train, test = (train.subset([]), test) if role == "training" else (train, test.subset([]))
+    with pytest.raises(InputError, match=f"no {role} images"):
+        evaluate(encoder(), train, test, trainer=CPU)
+
+
+def test_a_target_outside_the_labels_is_refused():
+    with pytest.raises(InputError, match=r"target class 99 is not among the 3 classes .*0 to 2"):
+        evaluate(encoder(), images(6), images(6), trigger=stamp, target=99, trainer=CPU)
+
+
+def test_a_trigger_without_a_target_is_refused():
+    with pytest.raises(InputError, match="a trigger was given without a target"):
+        evaluate(encoder(), images(6), images(6), trigger=stamp, trainer=CPU)
+
+
+def test_a_target_without_a_trigger_is_refused():
+    with pytest.raises(InputError, match="a target was given without a trigger"):
+        evaluate(encoder(), images(6), images(6), target=0, trainer=CPU)
+
+
+def test_test_images_of_the_target_class_alone_are_refused():
+    test: ImageSet = images(30).subset(list(range(2, 30, 3)))
+    with pytest.raises(InputError, match="all 10 test images are of the target class 2"):
+        evaluate(encoder(), images(6), test, trigger=stamp, target=BLUE, trainer=CPU)
+
+
+def test_the_folder_offers_the_function():
+    assert public_evaluate is evaluate
