@@ -1,0 +1,102 @@
+"""SimCLR: two views of an image attract, all other images of the batch repel.
+
+Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020,
+arXiv:2002.05709; constants as in the CIFAR-10 encoder of BadEncoder's released code.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mimic.encoders.encoder import Encoder
+from mimic.images.augment import Augmentation
+from mimic.images.imageset import ImageSet
+from mimic.images.pixels import to_unit_range
+from mimic.losses.contrastive import nt_xent
+from mimic.pretraining.heads import projection_head
+from mimic.training import Objective, Plan, Trainer
+
+
+class SimClrObjective(Objective):
+    """NT-Xent between projections of two views.
+
+    Args:
+        encoder: what is trained.
+        size: height and width of the images, in pixels.
+        temperature: of NT-Xent.
+        min_scale: smallest share of an image that a view shows.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        size: tuple[int, int],
+        *,
+        temperature: float = 0.5,
+        min_scale: float = 0.08,
+    ) -> None:
+        super().__init__()
+        head = projection_head(encoder.feature_dimension(size))
+        self.learner = nn.ModuleDict({"encoder": encoder, "head": head})
+        self.augment = Augmentation(size, min_scale=min_scale)
+        self.temperature = temperature
+
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        """One forward pass over both views, so that batch normalisation is updated once."""
+        images = to_unit_range(batch)
+        views = self.augment(torch.cat([images, images]))
+        return self.contrast(self.learner["encoder"](views))
+
+    def contrast(self, features: Tensor) -> dict[str, Tensor]:
+        """The contrastive term of features (2 * batch, dimension), first views first."""
+        first, second = self.learner["head"](features).chunk(2)
+        return {"contrastive": nt_xent(first, second, self.temperature)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimClr:
+    """SimCLR pre-training from random weights.
+
+    Attributes:
+        epochs: passes over the images.
+        batch_size: images of a step; each contributes two views.
+        learning_rate: peak rate of Adam, with a cosine schedule.
+        weight_decay: of Adam.
+        warmup_epochs: linear rise of the learning rate.
+        temperature: of the contrastive loss.
+        min_scale: smallest share of an image that a view shows.
+        seed: decides weights, order and views.
+    """
+
+    epochs: int = 40
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-6
+    warmup_epochs: float = 0.0
+    temperature: float = 0.5
+    min_scale: float = 0.08
+    seed: int = 0
+
+    def __call__(self, encoder: Encoder, images: ImageSet, *, trainer: Trainer) -> Encoder:
+        """Train a fresh copy of `encoder`'s architecture on unlabelled `images`.
+
+        Returns:
+            A new encoder in eval mode; the given one is left as it was.
+        """
+        fresh = encoder.reinitialized(self.seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            objective = SimClrObjective(
+                fresh, images.size, temperature=self.temperature, min_scale=self.min_scale
+            )
+        plan = Plan(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            warmup_epochs=self.warmup_epochs,
+            seed=self.seed,
+        )
+        trainer.fit(objective, images, plan, name="simclr")
+        return fresh.eval().cpu()
