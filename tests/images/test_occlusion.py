@@ -33,10 +33,10 @@ def is_one_run(flags):
     return int(padded.diff().abs().sum()) == 2
 
 
-def kind_of(image, filling):
+def kind_of(filling):
     """What a covered region was filled with, told from its pixels, shape (3, covered)."""
-    if len(filling.unique(dim=1).T) > 1:
-        return "picture" if torch.isin(filling, image).all() else "noise"
+    if (filling != filling[:, :1]).any():
+        return "picture" if filling.min() >= 0.25 and filling.max() <= 0.75 else "noise"
     values = set(filling.unique().tolist())
     if not values <= {0.0, 1.0}:
         return "colour"
@@ -93,7 +93,8 @@ def test_values_stay_between_zero_and_one():
 def test_sides_are_within_the_limits(size, smallest, largest):
     _, mask = random_occlusion(pictures(300, size), smallest=smallest, largest=largest)
     for found, length in zip(sides(mask), size, strict=True):
-        assert min(found) >= max(1, math.floor(smallest * length))
+        # up to half of a rectangle may lie beyond the border
+        assert min(found) >= max(1, math.floor(smallest * length / 2))
         assert max(found) <= math.ceil(largest * length)
 
 
@@ -108,21 +109,19 @@ def test_something_is_covered_however_small_the_images_are():
     assert mask.sum(dim=(1, 2, 3)).unique().tolist() == [1]
 
 
-def test_every_row_and_every_column_is_covered_sooner_or_later():
-    _, mask = random_occlusion(pictures(1000))
-    ever = mask.amax(dim=(0, 1))
-    assert min(ever.amax(dim=0).min(), ever.amax(dim=1).min()) == 1
+def test_corners_are_covered_at_least_a_fifth_as_often_as_the_centre():
+    _, mask = random_occlusion(pictures(4000, (32, 32)))
+    often = mask.mean(dim=(0, 1))
+    corners = torch.stack([often[0, 0], often[0, -1], often[-1, 0], often[-1, -1]])
+    assert corners.min() > often[16, 16] / 5
 
 
 def test_every_kind_of_filling_occurs_about_equally_often():
-    images = pictures(1000)
-    occluded, mask = random_occlusion(images, smallest=0.4)
-    # three fillings of one value each look like another kind in two of eight draws
-    kinds = Counter(
-        kind_of(images, new[:, covered[0] == 1])
-        for new, covered in zip(occluded, mask, strict=True)
-    )
-    expected = {kind: 200 for kind in KINDS} | {"primary": 150, "extreme": 250}
+    occluded, mask = random_occlusion(pictures(1000), smallest=0.4)
+    pairs = zip(occluded, mask, strict=True)
+    kinds = Counter(kind_of(image[:, covered[0] == 1]) for image, covered in pairs)
+    # two of the eight primary colours are black and white
+    expected = dict.fromkeys(KINDS, 200) | {"primary": 150, "extreme": 250}
     assert kinds == pytest.approx(expected, abs=60)
 
 

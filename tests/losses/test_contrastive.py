@@ -78,7 +78,7 @@ def test_the_length_of_a_projection_does_not_count():
 
 
 def test_partners_must_be_in_the_same_order():
-    first, second = projections(0, 32, 64)
+    first, _ = projections(0, 32, 64)
     assert nt_xent(first, first.roll(1, 0)) > nt_xent(first, first)
 
 

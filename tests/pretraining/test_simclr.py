@@ -73,11 +73,12 @@ def test_each_batch_normalisation_counts_one_batch_per_step(digits):
 
 
 def test_the_loss_falls_within_a_few_steps(digits):
-    objective = SimClrObjective(given().reinitialized(0), digits.size)
-    plan = Plan(epochs=12, batch_size=64, learning_rate=3e-3)
+    encoder = Encoder(build_backbone("resnet10:width=8"), mean=(0.5,) * 3, std=(0.3,) * 3)
+    objective = SimClrObjective(encoder.reinitialized(0), digits.size, min_scale=0.8)
+    plan = Plan(epochs=15, batch_size=64, learning_rate=3e-3)
     history = Trainer(device="cpu", precision="32-true").fit(objective, digits, plan)
     losses = [record["contrastive"] for record in history.epochs]
-    assert sum(losses[-3:]) / 3 < losses[0] - 0.2
+    assert losses[-1] < losses[0] - 0.3
 
 
 def test_random_states_are_as_they_were(digits):
@@ -90,7 +91,7 @@ def test_the_term_is_the_contrast_of_both_views(digits):
     objective = SimClrObjective(given(), digits.size, temperature=0.2).eval()
     objective.augment = torch.nn.Identity()
     images = digits.tensor() / 255
-    projections = objective.learner["head"](objective.learner["encoder"](images))
+    projections = objective.learner["head"](objective.encoder(images))
     expected = nt_xent(projections, projections, 0.2)
     torch.testing.assert_close(objective(images)["contrastive"], expected)
 

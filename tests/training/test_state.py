@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from mimic.errors import RunError
+from mimic.images.imageset import ImageSet
+from mimic.training import Objective, Plan
 from mimic.training.history import Tally
-from mimic.training.state import Position, load_state, save_state
+from mimic.training.state import Position, fingerprint, load_state, save_state
 
 POSITION = Position(step=7, epochs=[{"epoch": 1, "loss": 0.5}], tally=Tally({"loss": 2.0}, 4, 0.1))
 
@@ -40,3 +42,25 @@ def test_a_full_disk_keeps_the_older_checkpoint(tmp_path, monkeypatch):
         save(path, nn.Linear(2, 2))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+class Distilling(Objective):
+    """One weight that learns, one that is frozen."""
+
+    def __init__(self, frozen: float) -> None:
+        super().__init__()
+        self.learner = nn.Linear(2, 2)
+        self.teacher = nn.Linear(2, 2).requires_grad_(False)
+        nn.init.constant_(self.teacher.weight, frozen)
+        nn.init.zeros_(self.teacher.bias)
+
+    def forward(self, batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"match": (self.learner(batch) - self.teacher(batch)).square().mean()}
+
+
+def test_another_teacher_makes_another_run():
+    images = ImageSet.from_tensor(torch.zeros(4, 3, 2, 2, dtype=torch.uint8))
+    plan = Plan(epochs=1)
+    first, again, other = (fingerprint(plan, images, Distilling(w)) for w in (1.0, 1.0, 2.0))
+    assert first == again
+    assert first != other

@@ -12,14 +12,14 @@ def random_occlusion(
     """Lay one random rectangle over each image.
 
     Height and width are drawn independently between `smallest` and `largest` times the image's, one
-    pixel at least.
-    The rectangle is filled with a random colour, a primary colour, black or white, noise, or a
-    piece of another image of the batch, each equally often. Random numbers come from torch's global
-    generator.
+    pixel at least. The centre is drawn evenly over the image and what hangs over the border is cut
+    off, so that corners, where triggers like to sit, are covered often too. The rectangle is filled
+    with a random colour, a primary colour, black or white, noise, or a piece of another image of
+    the batch, each equally often. Random numbers come from torch's global generator.
 
     Args:
         images: floats in [0, 1], shape (batch, 3, height, width); left as they are.
-        smallest, largest: side of the rectangle as a share of the image's side, in (0, 1].
+        smallest, largest: side of the uncut rectangle as a share of the image's side, in (0, 1].
 
     Returns:
         Occluded images of the same shape, and masks (batch, 1, height, width) that are 1 where the
@@ -34,7 +34,7 @@ def _rectangles(images: Tensor, smallest: float, largest: float) -> Tensor:
     extents = []
     for length in (height, width):
         side = (torch.empty(batch, 1).uniform_(smallest, largest) * length).clamp_min(1)
-        start = torch.rand(batch, 1) * (length - side)
+        start = (1 - torch.rand(batch, 1)) * length - side / 2
         centres = torch.arange(length) + 0.5
         extents.append((centres >= start) & (centres < start + side))
     rows, columns = extents

@@ -24,5 +24,6 @@ def stage_loss(student: Tensor, teacher: Tensor, counted: Tensor | None = None) 
     similarity = F.cosine_similarity(student, teacher, dim=1)
     if counted is None or similarity.shape[-1] == 1:
         return 1 - similarity.mean()
-    weights = F.adaptive_avg_pool2d(counted.float(), similarity.shape[1:]).squeeze(1)
+    _, height, width = similarity.shape
+    weights = F.adaptive_avg_pool2d(counted.float(), (height, width)).squeeze(1)
     return ((1 - similarity) * weights).sum() / weights.sum().clamp_min(torch.finfo().eps)

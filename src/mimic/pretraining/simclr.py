@@ -5,6 +5,7 @@ arXiv:2002.05709; constants as in the CIFAR-10 encoder of BadEncoder's released 
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,8 @@ class SimClrObjective(Objective):
         min_scale: smallest share of an image that a view shows.
     """
 
+    learner: nn.ModuleDict
+
     def __init__(
         self,
         encoder: Encoder,
@@ -42,11 +45,16 @@ class SimClrObjective(Objective):
         self.augment = Augmentation(size, min_scale=min_scale)
         self.temperature = temperature
 
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder that is trained, without its projection head."""
+        return cast(Encoder, self.learner["encoder"])
+
     def forward(self, batch: Tensor) -> dict[str, Tensor]:
         """One forward pass over both views, so that batch normalisation is updated once."""
         images = to_unit_range(batch)
         views = self.augment(torch.cat([images, images]))
-        return self.contrast(self.learner["encoder"](views))
+        return self.contrast(self.encoder(views))
 
     def contrast(self, features: Tensor) -> dict[str, Tensor]:
         """The contrastive term of features (2 * batch, dimension), first views first."""

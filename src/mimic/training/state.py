@@ -39,16 +39,18 @@ def fingerprint(plan: Plan, data: Data, objective: Objective) -> str:
     """Short hash of what must not differ between a run and its continuation.
 
     It covers the plan, the kind of objective and its plain settings, the shapes of the learner, the
-    number of images, and the first few of them where they are whole numbers (features may differ in
-    their last bits from run to run).
+    weights of what is frozen (a teacher), the number of images, and the first few of them where
+    they are whole numbers (features may differ in their last bits from run to run).
     """
     state = objective.learner.state_dict()
+    frozen = {k: v for k, v in objective.state_dict().items() if not k.startswith("learner.")}
     facts = {
         "plan": asdict(plan),
         "images": len(data),
         "sample": _digest(data.batch(torch.arange(min(_SAMPLED_IMAGES, len(data))))),
         "objective": type(objective).__qualname__,
         "settings": _settings(objective),
+        "frozen": _weights_digest(frozen),
         "shapes": {k: list(v.shape) for k, v in state.items() if isinstance(v, Tensor)},
     }
     text = json.dumps(facts, sort_keys=True)
@@ -123,6 +125,15 @@ def _digest(batch: Any) -> str:
         digest.update(str(tuple(tensor.shape)).encode())
         if not tensor.is_floating_point() and not tensor.is_complex():
             digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _weights_digest(state: dict[str, Any]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in state.items():
+        if isinstance(tensor, Tensor):
+            data = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+            digest.update(name.encode() + data.numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
