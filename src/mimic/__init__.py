@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mimic.evaluation.evaluate import evaluate
     from mimic.images.source import open_images
     from mimic.information.localize import localize
-    from mimic.purify import purify
+    from mimic.purification import purify
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "evaluate", "load_encoder", "localize", "open_images", "purify"]
@@ -21,7 +21,7 @@ _HOMES = {
     "load_encoder": "mimic.encoders.loading",
     "localize": "mimic.information.localize",
     "open_images": "mimic.images.source",
-    "purify": "mimic.purify",
+    "purify": "mimic.purification",
 }
 
 

@@ -1,0 +1,70 @@
+"""Defense: from a suspicious encoder and clean unlabelled images to a purified encoder."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Self, final
+
+from mimic.encoders.checks import check_images, check_successor
+from mimic.encoders.encoder import Encoder
+from mimic.images.imageset import ImageSet
+from mimic.information.localization import Localization
+from mimic.training import History, Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Purification:
+    """What a defence gives back.
+
+    Attributes:
+        encoder: the purified encoder, in eval mode on the CPU.
+        history: of the training; empty where nothing is trained.
+        localization: where benign knowledge lies, for defences that look.
+    """
+
+    encoder: Encoder
+    history: History
+    localization: Localization | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defense(ABC):
+    """Settings of a defence are its fields; the algorithm is `run`.
+
+    Attributes:
+        epochs: passes over the clean images.
+        seed: decides everything random.
+    """
+
+    epochs: int = 100
+    seed: int = 0
+
+    @abstractmethod
+    def run(self, suspect: Encoder, images: ImageSet, trainer: Trainer) -> Purification:
+        """Purify `suspect`, a private copy that may be changed."""
+
+    @final
+    def __call__(self, suspect: Encoder, images: ImageSet, *, trainer: Trainer) -> Purification:
+        """Purify an encoder with clean, unlabelled images.
+
+        Args:
+            suspect: the suspicious encoder; bit-identical afterwards.
+            images: clean images; labels are never looked at.
+            trainer: where and how to train.
+
+        Raises:
+            InputError: the images do not fit the encoder or are too few.
+            RunError: the training failed or the result cannot stand in for the suspect.
+        """
+        check_images(suspect, images)
+        working = suspect.copy().cpu().eval()
+        result = self.run(working, images.unlabelled(), trainer)
+        purified = result.encoder.cpu().eval()
+        check_successor(suspect, purified)
+        for parameter, original in zip(purified.parameters(), suspect.parameters(), strict=True):
+            parameter.requires_grad_(original.requires_grad)
+        return replace(result, encoder=purified)
+
+    def with_settings(self, *, epochs: int | None = None, seed: int | None = None) -> Self:
+        """The same defence with another number of epochs or another seed."""
+        changes = {"epochs": epochs, "seed": seed}
+        return replace(self, **{k: v for k, v in changes.items() if v is not None})

@@ -1,0 +1,177 @@
+"""MIMIC: distil the suspicious teacher into a random student, guided by mutual information.
+
+Han et al., "Mutual Information Guided Backdoor Mitigation for Pre-trained Encoders", IEEE TIFS
+2025, arXiv:2406.03508, gave the frame: a student that starts from random weights, a clone loss on
+the features, and per-stage losses weighted by the mutual information between stage and feature. A
+student that copies well copies the backdoor too, however, since a trigger is a function of the
+input like any other. What is ours breaks that link: the student sees an image with a patch on it
+and has to reach the feature that the teacher gives to the image without the patch. Features and
+maps are copied faithfully, but a patch is never allowed to change them. Half of the patches are
+random; the other half are those under which the teacher itself forgets what the image shows, found
+by a search that needs forward passes only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mimic.defenses.base import Defense, Purification
+from mimic.detection.patches import Patches
+from mimic.detection.search import search_patches
+from mimic.encoders.encoder import Encoder
+from mimic.images.augment import Augmentation
+from mimic.images.imageset import ImageSet
+from mimic.images.occlusion import random_occlusion
+from mimic.images.pixels import to_unit_range
+from mimic.information.localize import localize
+from mimic.losses.clone import clone_loss
+from mimic.losses.stage import stage_loss
+from mimic.training import Objective, Plan, Trainer
+
+
+class MimicObjective(Objective):
+    """Clone and stage losses between an occluded view (student) and the view itself (teacher).
+
+    Args:
+        student: what is trained.
+        teacher: frozen.
+        size: height and width of the images, in pixels.
+        weights: of the stage losses, by stage.
+        clone_weight: of the clone loss.
+        occluded_share: share of the views that the student sees occluded, in [0, 1].
+        patches: what half of the occluded views are covered with, varied a little each time; None
+            covers all of them at random.
+        min_scale: smallest share of an image that a view shows.
+    """
+
+    learner: Encoder
+
+    def __init__(
+        self,
+        student: Encoder,
+        teacher: Encoder,
+        size: tuple[int, int],
+        *,
+        weights: Mapping[str, float],
+        clone_weight: float,
+        occluded_share: float,
+        patches: Patches | None,
+        min_scale: float,
+    ) -> None:
+        super().__init__()
+        self.learner = student
+        self.teacher = teacher.requires_grad_(False)
+        self.augment = Augmentation(size, min_scale=min_scale)
+        self.weights = dict(weights)
+        self.clone_weight = clone_weight
+        self.occluded_share = occluded_share
+        self.patches = patches
+
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        """One forward pass of the student and one of the teacher over both views."""
+        views = mixed_views(self.augment, to_unit_range(batch))
+        seen, covered = self.occlude(views)
+        names = list(self.weights)
+        with torch.no_grad():
+            wanted, wanted_maps = self.teacher.forward_stages(views, names)
+        features, maps = self.learner.forward_stages(seen, names)
+        terms = {"clone": self.clone_weight * clone_loss(features, wanted)}
+        for name, weight in self.weights.items():
+            terms[name] = weight * stage_loss(maps[name], wanted_maps[name], 1 - covered)
+        return terms
+
+    def occlude(self, views: Tensor) -> tuple[Tensor, Tensor]:
+        """Cover the first views with the patches given, the next ones at random, the rest not.
+
+        Returns:
+            What the student sees, and masks (batch, 1, height, width), 1 where a view is covered.
+        """
+        occluded = round(len(views) * self.occluded_share)
+        given = 0 if self.patches is None else occluded // 2
+        parts = [random_occlusion(views[given:occluded])]
+        if self.patches is not None:
+            chosen = self.patches[torch.randint(len(self.patches), (given,))]
+            parts.insert(0, chosen.varied().lay(views[:given]))
+        parts.append((views[occluded:], torch.zeros_like(views[occluded:, :1])))
+        seen, covered = zip(*parts, strict=True)
+        return torch.cat(seen), torch.cat(covered)
+
+
+def mixed_views(augment: Augmentation, images: Tensor) -> Tensor:
+    """One plain view of each image and one that is mixed with a view of another image.
+
+    Mixing makes many more different inputs out of a few images (Beyer et al., "Knowledge
+    distillation: a good teacher is patient and consistent", CVPR 2022, arXiv:2106.05237).
+
+    Args:
+        augment: makes random views.
+        images: floats in [0, 1], shape (batch, 3, height, width).
+
+    Returns:
+        Views in random order, shape (2 * batch, 3, height, width).
+    """
+    plain, other = augment(torch.cat([images, images])).chunk(2)
+    share = torch.rand(len(images), 1, 1, 1).to(images)
+    mixed = torch.lerp(other, plain.roll(1, 0), share)
+    return torch.cat([plain, mixed])[torch.randperm(2 * len(images)).to(images.device)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mimic(Defense):
+    """MIMIC with a student that learns to see past patches: the default of mimic.
+
+    Attributes:
+        batch_size: images of a step; each contributes two views.
+        learning_rate: peak rate of AdamW, cosine schedule with one epoch of warm-up.
+        clone_weight: of the clone loss on features.
+        stage_weight: of the stage losses together; 0 copies features only.
+        weighting: how `stage_weight` is shared among stages: by "information", or "uniform".
+        occluded_share: share of the views that the student sees occluded, in [0, 1].
+        search: whether half of the occlusions come from a search on the suspicious encoder.
+        min_scale: smallest share of an image that a view shows.
+    """
+
+    epochs: int = 200
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    clone_weight: float = 2.0
+    stage_weight: float = 1.0
+    weighting: Literal["information", "uniform"] = "information"
+    occluded_share: float = 0.5
+    search: bool = True
+    min_scale: float = 0.2
+
+    def run(self, suspect: Encoder, images: ImageSet, trainer: Trainer) -> Purification:
+        """Localise, search, distil."""
+        found = localize(suspect, images, seed=self.seed, trainer=trainer)
+        shares = found.weights
+        if self.weighting == "uniform":
+            shares = dict.fromkeys(shares, 1 / len(shares))
+        patches = None
+        if self.search and self.occluded_share > 0:
+            patches = search_patches(suspect, images, seed=self.seed, trainer=trainer).patches
+        student = suspect.reinitialized(self.seed)
+        objective = MimicObjective(
+            student,
+            suspect,
+            images.size,
+            weights={k: self.stage_weight * share for k, share in shares.items()},
+            clone_weight=self.clone_weight,
+            occluded_share=self.occluded_share,
+            patches=patches,
+            min_scale=self.min_scale,
+        )
+        plan = Plan(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            optimizer="adamw",
+            weight_decay=1e-4,
+            warmup_epochs=min(1, self.epochs / 10),
+            seed=self.seed,
+        )
+        history = trainer.fit(objective, images, plan, name="mimic")
+        return Purification(encoder=student, history=history, localization=found)
