@@ -1,0 +1,164 @@
+"""Options that several commands share, and what they make of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from mimic.cli.output import note_skipped
+from mimic.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mimic.encoders.encoder import Encoder
+    from mimic.images.imageset import ImageSet
+    from mimic.training import Trainer
+
+_FROM_FILE = "(default: what the file says)"
+EncoderSource = Annotated[Positional[str], arg(metavar="ENC")]
+Source = Annotated[str, arg(metavar="SRC")]
+Epochs = Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the method's)")]
+BatchSize = Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the method's)")]
+Rate = Annotated[float | None, arg(metavar="RATE", help_behavior_hint="(default: the method's)")]
+Seed = Annotated[int, arg(metavar="N")]
+OutputFile = Annotated[str, arg(metavar="FILE")]
+Folder = Annotated[str, arg(metavar="DIR")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderOptions:
+    """What a bare file of weights cannot say; a file written by mimic needs none of it.
+
+    Attributes:
+        arch: one of mimic's architectures, see 'mimic list architectures'.
+        factory: your own network instead: 'module:function', a function without arguments that
+            builds it; the current folder is on the path.
+        mean: normalisation of the input per channel, for images in [0, 1].
+        std: likewise.
+        image_size: height and width in pixels that the encoder expects.
+        stages: dotted names of submodules, separated by commas; by default they are found by
+            probing.
+    """
+
+    arch: Annotated[str | None, arg(metavar="NAME", help_behavior_hint=_FROM_FILE)] = None
+    factory: Annotated[
+        str | None, arg(metavar="MODULE:FUNCTION", help_behavior_hint="(optional)")
+    ] = None
+    mean: Annotated[str | None, arg(metavar="R,G,B", help_behavior_hint=_FROM_FILE)] = None
+    std: Annotated[str | None, arg(metavar="R,G,B", help_behavior_hint=_FROM_FILE)] = None
+    image_size: Annotated[int | None, arg(metavar="N", help_behavior_hint=_FROM_FILE)] = None
+    stages: Annotated[str | None, arg(metavar="A,B,C", help_behavior_hint=_FROM_FILE)] = None
+
+    def open(self, source: "str | nn.Module", *, image_size: int | None = None) -> "Encoder":
+        """Load an encoder with these options.
+
+        Args:
+            source: ENC, or a backbone.
+            image_size: taken where the option is not given.
+
+        Raises:
+            InputError: as `load_encoder` does, or an option is not understood.
+        """
+        mean, std = _three("--mean", self.mean), _three("--std", self.std)
+        stages = None if self.stages is None else [name.strip() for name in self.stages.split(",")]
+        from mimic.encoders.loading import load_encoder
+
+        return load_encoder(
+            source,
+            arch=self.arch,
+            factory=self.factory,
+            mean=mean,
+            std=std,
+            image_size=image_size if self.image_size is None else self.image_size,
+            stages=stages,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleOptions:
+    """How many of the images are used; all of them unless one of these is given.
+
+    Attributes:
+        ratio: use a random share of the images, above 0 and at most 1, as in 0.05.
+        count: or use this many of them.
+    """
+
+    ratio: Annotated[float | None, arg(metavar="SHARE", help_behavior_hint="(default: all)")] = None
+    count: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None
+
+    def open(self, source: str, *, size: Any, seed: int) -> "ImageSet":
+        """Open images without labels, name the broken ones, and take the sample.
+
+        Args:
+            source: SRC.
+            size: as `open_images` takes it.
+            seed: decides which images are taken.
+
+        Raises:
+            InputError: as `open_images` does, or the sample is not possible.
+        """
+        from mimic.images.source import open_images
+
+        images = open_images(source, size=size)
+        note_skipped(images.skipped, images.name)
+        return images.sample(ratio=self.ratio, count=self.count, seed=seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardwareOptions:
+    """Where the work is done.
+
+    Attributes:
+        device: auto, cpu, cuda, cuda:N or mps.
+        precision: auto, bf16-mixed or 32-true.
+    """
+
+    device: Annotated[str, arg(metavar="NAME")] = "auto"
+    precision: Annotated[str, arg(metavar="NAME")] = "auto"
+
+    def trainer(self, folder: Path | None = None, *, resume: bool = False) -> "Trainer":
+        """A trainer that shows its progress and keeps checkpoints in `folder`."""
+        from mimic.training import Trainer
+
+        return Trainer(
+            device=self.device,
+            precision=self.precision,
+            folder=folder,
+            resume=resume,
+            progress=True,
+        )
+
+
+def given(**settings: Any) -> dict[str, Any]:
+    """Those settings that the user gave: the ones that are not None."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def encoder_file(text: str) -> Path:
+    """The file that an encoder is written to.
+
+    Raises:
+        InputError: it is not called .safetensors, or is a folder.
+    """
+    path = Path(text).expanduser()
+    if path.suffix != ".safetensors":
+        raise InputError(f"--out '{text}' must end in .safetensors, the format that is written")
+    if path.is_dir():
+        raise InputError(f"--out '{text}' is a folder; name a file in it")
+    return path
+
+
+def _three(option: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != 3:
+        raise InputError(
+            f"{option} '{text}' is not understood; write three numbers as in 0.49,0.48,0.45"
+        )
+    return values

@@ -1,0 +1,61 @@
+"""`mimic evaluate`: classes by name, and results for people."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mimic.cli.evaluate import _label
+from mimic.errors import InputError
+from mimic.images.source import open_images
+
+HARDWARE = ("--device", "cpu", "--precision", "32-true")
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    """Three classes; the second one is called by a number that is not its own."""
+    for value, name in enumerate(("1", "10", "2")):
+        (tmp_path / "classes" / name).mkdir(parents=True)
+        for index in range(4):
+            pixels = np.full((8, 8, 3), 80 * value + index, dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "classes" / name / f"{index}.png")
+    return tmp_path / "classes"
+
+
+def test_the_name_of_a_class_wins_over_its_number(classes: Path) -> None:
+    assert _label("2", open_images(classes, labels=True)) == 2
+    assert _label("1", open_images(classes, labels=True)) == 0
+
+
+def test_other_numbers_are_taken_as_they_are(classes: Path) -> None:
+    assert _label("0", open_images(classes, labels=True)) == 0
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones(classes: Path) -> None:
+    with pytest.raises(InputError, match="1, 10, 2"):
+        _label("cat", open_images(classes, labels=True))
+
+
+def test_people_get_rates_in_percent(
+    run: Callable[..., Any], encoder_file: Path, classes: Path
+) -> None:
+    outcome = run(
+        *("evaluate", encoder_file, "--train", classes, "--test", classes, "--probe", "knn"),
+        *("--trigger", "patch:2@0,0", "--target", "10", *HARDWARE),
+    )
+    assert outcome.code == 0, outcome.err
+    assert "attack success" in outcome.out
+
+
+def test_without_a_trigger_there_is_no_success_rate(
+    run: Callable[..., Any], encoder_file: Path, classes: Path
+) -> None:
+    data = run(
+        *("evaluate", encoder_file, "--train", classes, "--test", classes, "--probe", "knn"),
+        *("--json", *HARDWARE),
+    ).data
+    assert data["attack_success_rate"] is None
