@@ -1,0 +1,245 @@
+"""The reference scenario on real images: make its encoders, purify, write one card per run.
+
+    python benchmarks/reference.py zoo                     the clean and the attacked encoder
+    python benchmarks/reference.py run mimic --seed 0      one purification, one card
+    python benchmarks/reference.py all [--seeds 0 1 2]     every run that has no card yet
+
+Runs are resumable: a finished one is its card, an interrupted one goes on from its checkpoint.
+Images are read from the folder named by MIMIC_DATA (default ../shared/data): cifar10 and gtsrb in
+the Hugging Face Parquet layout, and BadEncoder's reference picture in badencoder/.
+"""
+
+import argparse
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import time
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import mimic
+from mimic.attacks.badencoder import BadEncoder
+from mimic.attacks.references import load_references
+from mimic.attacks.triggers import Trigger, parse_trigger
+from mimic.defenses import Defense, FineTune, FromScratch, Mimic, PublishedMimic
+from mimic.encoders.architectures import build_backbone
+from mimic.encoders.encoder import Encoder
+from mimic.encoders.export import save_encoder
+from mimic.encoders.loading import load_encoder
+from mimic.evaluation.evaluate import evaluate
+from mimic.evaluation.features import extract_features
+from mimic.files import sha256, write_json
+from mimic.images.imageset import ImageSet
+from mimic.images.source import open_images
+from mimic.pretraining.simclr import SimClr
+from mimic.training import Trainer
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("MIMIC_DATA", ROOT.parent / "shared" / "data"))
+ZOO, RESULTS, RUNS = ROOT / "zoo", ROOT / "results" / "small-badencoder", ROOT / "runs"
+
+ARCHITECTURE = "resnet10:width=32,stem_stride=2"
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+TRIGGER, TARGET = "patch:10@21,21:white", 12
+CLEAN_IMAGES = 2000
+EPOCHS = 200
+"""The same for all methods that train a student, so that they see equally many images."""
+
+VARIANTS: dict[str, Defense] = {
+    "mimic": Mimic(epochs=EPOCHS),
+    "mimic-uniform": Mimic(epochs=EPOCHS, weighting="uniform"),
+    "mimic-no-search": Mimic(epochs=EPOCHS, search=False),
+    "mimic-no-patches": Mimic(epochs=EPOCHS, occluded_share=0.0),
+    "clone-only": Mimic(epochs=EPOCHS, occluded_share=0.0, stage_weight=0.0),
+    "mimic-published": PublishedMimic(epochs=EPOCHS, measured_on="student"),
+    "mimic-described": PublishedMimic(epochs=EPOCHS, measured_on="teacher"),
+    "scratch": FromScratch(epochs=EPOCHS),
+    "finetune": FineTune(epochs=EPOCHS),
+}
+
+
+@cache
+def images(name: str, *, labels: bool = True) -> ImageSet:
+    """One of the data sets, `cifar10:train` for example."""
+    return open_images(f"{DATA}/{name}", labels=labels)
+
+
+def make_zoo(trainer: Trainer) -> None:
+    """Pre-train and attack; write both encoders in half precision, each with its card."""
+    clean_file, bad_file = ZOO / "small-clean.safetensors", ZOO / "small-badencoder.safetensors"
+    cifar = images("cifar10:train")
+    pretraining = SimClr(epochs=40)
+    if not clean_file.exists():
+        fresh = Encoder(
+            build_backbone(ARCHITECTURE),
+            mean=MEAN,
+            std=STD,
+            image_size=32,
+            architecture=ARCHITECTURE,
+            rebuild=lambda: build_backbone(ARCHITECTURE),
+        )
+        save_encoder(pretraining(fresh, cifar.unlabelled(), trainer=trainer), clean_file, half=True)
+    recipe = {"pretraining": {"method": "simclr", "images": "cifar10:train"} | asdict(pretraining)}
+    write_card(clean_file, recipe, trainer)
+    attack = BadEncoder(
+        references=load_references(f"{DATA}/badencoder/reference_priority.npz", size=(32, 32)),
+        trigger=parse_trigger(TRIGGER),
+        epochs=15,
+        learning_rate=0.05,
+    )
+    if not bad_file.exists():
+        shadow = cifar.sample(count=10_000, seed=0).unlabelled()
+        attacked = attack(load_encoder(clean_file), shadow, trainer=trainer)
+        save_encoder(attacked, bad_file, half=True)
+    settings = {
+        name: getattr(attack, name)
+        for name in ("epochs", "learning_rate", "batch_size", "momentum", "weight_decay", "seed")
+    }
+    recipe["attack"] = settings | {
+        "method": "badencoder",
+        "encoder": clean_file.name,
+        "images": "cifar10:train, 10000 of them, seed 0",
+        "reference": "reference_priority.npz",
+    }
+    write_card(bad_file, recipe, trainer)
+
+
+def write_card(file: Path, recipe: dict[str, Any], trainer: Trainer) -> None:
+    """Measure a zoo member and write its card, unless it has one."""
+    card = file.with_suffix(".json")
+    if card.exists():
+        return
+    write_json(
+        card,
+        {
+            "schema": 1,
+            "name": file.stem,
+            "file": file.name,
+            "sha256": sha256(file),
+            "architecture": ARCHITECTURE,
+            "backdoored": "attack" in recipe,
+            "trigger": TRIGGER,
+            "target": TARGET,
+            "recipe": recipe,
+            "expected": measure(load_encoder(file), trainer),
+        }
+        | provenance(),
+    )
+
+
+def measure(encoder: Encoder, trainer: Trainer) -> dict[str, Any]:
+    """Accuracy and attack success rate on GTSRB, accuracy on CIFAR-10, with the MLP head."""
+    trigger = parse_trigger(TRIGGER)
+    signs = evaluate(
+        encoder,
+        images("gtsrb:train"),
+        images("gtsrb:test"),
+        trigger=trigger,
+        target=TARGET,
+        trainer=trainer,
+    )
+    objects = evaluate(encoder, images("cifar10:train"), images("cifar10:test"), trainer=trainer)
+    return {"gtsrb": signs.as_dict(), "cifar10": objects.as_dict()}
+
+
+def run(variant: str, seed: int, trainer: Trainer) -> None:
+    """Purify the attacked encoder with one method and one seed, and write the card."""
+    card = RESULTS / f"{variant}-seed{seed}.json"
+    if card.exists():
+        return
+    suspect_file = ZOO / "small-badencoder.safetensors"
+    suspect = load_encoder(suspect_file)
+    clean_images = images("cifar10:train").sample(count=CLEAN_IMAGES, seed=seed)
+    defense = VARIANTS[variant].with_settings(seed=seed)
+    folder = RUNS / f"{variant}-seed{seed}"
+    started = time.monotonic()
+    result = defense(suspect, clean_images, trainer=replace(trainer, folder=folder, resume=True))
+    seconds = time.monotonic() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    found = result.localization
+    write_json(
+        card,
+        {
+            "schema": 1,
+            "scenario": "small-badencoder",
+            "encoder_sha256": sha256(suspect_file),
+            "variant": variant,
+            "method": type(defense).__name__,
+            "settings": asdict(defense),
+            "seed": seed,
+            "images": {"source": "cifar10:train", "count": CLEAN_IMAGES, "seed": seed},
+            "results": measure(result.encoder, trainer),
+            "cosine_to_suspect": cosines(suspect, result.encoder, trainer),
+            "localization": None if found is None else found.as_dict(),
+            "seconds": seconds,
+            "training_seconds": result.history.seconds,
+            "images_per_second": result.history.images_per_second,
+            "peak_memory_mib": peak,
+        }
+        | provenance(),
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def cosines(suspect: Encoder, purified: Encoder, trainer: Trainer) -> dict[str, float]:
+    """Mean cosine between both encoders on CIFAR-10's test images, clean and triggered."""
+    some = images("cifar10:test").sample(count=2000, seed=0)
+    stamps: dict[str, Trigger | None] = {"clean": None, "triggered": parse_trigger(TRIGGER)}
+    found = {}
+    for name, trigger in stamps.items():
+        before = extract_features(suspect, some, trigger=trigger, trainer=trainer)
+        after = extract_features(purified, some, trigger=trigger, trainer=trainer)
+        found[name] = float((before * after).sum(dim=1).mean())
+    return found
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, commit and kind of machine: what a reader needs to repeat or doubt a number."""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude", "*"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    return {
+        "versions": {
+            "mimic": mimic.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "commit": commit,
+        "machine": f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s), "
+        f"{torch.backends.cpu.get_cpu_capability()}",
+    }
+
+
+_AsWritten = argparse.RawTextHelpFormatter
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_AsWritten)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("zoo")
+    one = commands.add_parser("run")
+    one.add_argument("variant", choices=list(VARIANTS))
+    one.add_argument("--seed", type=int, default=0)
+    every = commands.add_parser("all")
+    every.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    every.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    asked = parser.parse_args()
+    trainer = Trainer(progress=True)
+    if asked.command == "zoo":
+        make_zoo(replace(trainer, folder=RUNS / "zoo", resume=True))
+    elif asked.command == "run":
+        run(asked.variant, asked.seed, trainer)
+    else:
+        for seed in asked.seeds:
+            for variant in asked.variants:
+                run(variant, seed, trainer)
+
+
+if __name__ == "__main__":
+    main()
