@@ -6,7 +6,7 @@ them, minus the share of the image that it covers. The search is evolutionary: i
 passes only, no gradients, no labels and no assumption about where the patch lies or what it shows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from mimic.evaluation.features import extract_features
 from mimic.images.imageset import ImageSet
 from mimic.images.pixels import to_unit_range
 from mimic.training import Trainer
+from mimic.training.progress import Progress
 
 _SURVIVORS = 8
 """One patch in this many survives a round."""
@@ -63,26 +64,31 @@ def search_patches(
     Returns:
         The `keep` best patches of the last generation.
     """
+    quiet = replace(trainer or Trainer(), progress=False)
+    shown = trainer is not None and trainer.progress
     some = images.sample(count=min(judged_on, len(images)), seed=seed)
-    before = _spread(extract_features(encoder, some, trainer=trainer))
+    before = _spread(extract_features(encoder, some, trainer=quiet))
     pixels = to_unit_range(some.tensor())
 
     def judge(patches: Patches) -> Tensor:
         stamped = _stamped(patches, pixels)
-        features = extract_features(encoder, stamped, trainer=trainer)
+        features = extract_features(encoder, stamped, trainer=quiet)
         spread = _spread(features.view(len(patches), len(pixels), -1))
         return 1 - spread / before.clamp_min(torch.finfo().eps)
 
-    with torch.random.fork_rng(devices=[]):
+    bar = Progress("search patches", rounds + 1, show=shown)
+    with torch.random.fork_rng(devices=[]), bar:
         torch.manual_seed(seed)
         patches = random_patches(population)
         concentration = judge(patches)
+        bar.advance()
         for generation in range(rounds):
             order = (concentration - patches.areas).argsort(descending=True)
             best = order[: population // _SURVIVORS]
             children = _children(patches[best], population - len(best), fresh=generation < 2)
             concentration = torch.cat([concentration[best], judge(children)])
             patches = join(patches[best], children)
+            bar.advance()
     best = (concentration - patches.areas).argsort(descending=True)[:keep]
     return FoundPatches(patches=patches[best], concentration=concentration[best])
 

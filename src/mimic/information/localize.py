@@ -11,6 +11,7 @@ encoder; it grows with the number of images, and InfoNCE stops at log(images / f
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
@@ -21,6 +22,7 @@ from mimic.information.features import collect, device_of, stage_names
 from mimic.information.fitting import Fitting
 from mimic.information.localization import Localization, StageInformation
 from mimic.training import Trainer
+from mimic.training.progress import Progress
 
 __all__ = ["Localization", "StageInformation", "localize"]
 
@@ -72,19 +74,21 @@ def localize(
     features, maps = collect(
         encoder, images, names, dimensions=dimensions, device=device_of(trainer), seed=seed
     )
-    estimates: dict[str, MutualInformation] = {
-        name: estimate(
-            maps[name],
-            features,
-            estimator=estimator,
-            folds=folds,
-            seed=seed,
-            fitting=fitting,
-            trainer=trainer,
-            name=f"localize-{name}",
-        )
-        for name in names
-    }
+    quiet = replace(trainer, progress=False)
+    estimates: dict[str, MutualInformation] = {}
+    with Progress("localize", len(names), show=trainer.progress) as bar:
+        for name in names:
+            estimates[name] = estimate(
+                maps[name],
+                features,
+                estimator=estimator,
+                folds=folds,
+                seed=seed,
+                fitting=fitting,
+                trainer=quiet,
+                name=f"localize-{name}",
+            )
+            bar.advance()
     return Localization.from_estimates(
         estimates, images=len(images), seconds=time.monotonic() - started
     )

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -17,11 +18,11 @@ _LINE_EVERY_SECONDS = 30.0
 
 
 class Progress:
-    """Progress of one training, counted in steps.
+    """Progress of one piece of work, counted in steps; a context that stops drawing at its end.
 
     Args:
         name: what is running.
-        total: steps of the whole training.
+        total: steps of the whole work.
         done: steps done before (a resumed run).
         show: False shows nothing.
     """
@@ -45,6 +46,12 @@ class Progress:
             self.bar = RichProgress(*columns, console=Console(stderr=True), refresh_per_second=4)
             self.task = self.bar.add_task(name, total=total, completed=done, loss="")
             self.bar.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_reason: object) -> None:
+        self.close()
 
     def advance(self, loss: float | None = None) -> None:
         """Count one step; `loss` is the mean over the current epoch where there is one."""

@@ -1,0 +1,114 @@
+"""The facts of a demo as plain values: demo.json, from which its report is drawn."""
+
+import platform
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import mimic
+from mimic.demo.cast import Cast
+from mimic.demo.projection import project
+from mimic.demo.result import DemoResult
+from mimic.demo.settings import DemoSettings
+from mimic.encoders.encoder import Encoder
+from mimic.evaluation.features import extract_features
+from mimic.images.imageset import ImageSet
+from mimic.report.pictures import data_uri
+from mimic.training import History, Trainer
+from mimic.training.precision import best_device
+
+FORMAT = 1
+_SHOWN_POINTS = 200
+_NOT_TERMS = {"epoch", "step", "learning_rate", "images_per_second", "seconds"}
+
+
+def gather_facts(
+    cast: Cast, result: DemoResult, settings: DemoSettings, trainer: Trainer
+) -> dict[str, Any]:
+    """Everything that a report of the demo says or shows."""
+    trigger = settings.stamp()
+    localization = cast.purification.localization
+    return {
+        "format": FORMAT,
+        **result.as_dict(),
+        "settings": asdict(settings),
+        "trigger": trigger.describe(),
+        "target": settings.target,
+        "images": {
+            "train": len(cast.train),
+            "clean": len(cast.few),
+            "test": len(cast.test),
+        },
+        "localization": None if localization is None else localization.as_dict(),
+        "losses": loss_curves(cast.purification.history),
+        "pictures": _pictures(cast, settings),
+        "projections": {
+            name: _projection(cast.encoders[name], cast.test, settings, trainer)
+            for name in ("suspicious", "purified")
+        },
+        "versions": {
+            "mimic": mimic.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "machine": {
+            "device": best_device() if trainer.device == "auto" else trainer.device,
+            "precision": trainer.precision,
+            "threads": torch.get_num_threads(),
+        },
+        "command": _command(result, settings),
+    }
+
+
+def loss_curves(history: History) -> dict[str, list[float]]:
+    """The value of each term of the loss in each epoch."""
+    terms = [name for name in (history.epochs or [{}])[0] if name not in _NOT_TERMS]
+    return {name: [round(record[name], 5) for record in history.epochs] for name in terms}
+
+
+def _pictures(cast: Cast, settings: DemoSettings) -> dict[str, str]:
+    trigger = settings.stamp()
+    image = cast.test.batch(_others(cast.test, settings.target)[:1])
+    grey = torch.full_like(image, 128)
+    shown = {
+        "clean": image,
+        "trigger": trigger(grey),
+        "triggered": trigger(image),
+        "reference": cast.reference,
+    }
+    return {name: data_uri(batch[0]) for name, batch in shown.items()}
+
+
+def _projection(
+    encoder: Encoder, test: ImageSet, settings: DemoSettings, trainer: Trainer
+) -> Mapping[str, list[list[float]]]:
+    """Points in the plane of the features of some test images, clean and triggered."""
+    shown = test.subset(torch.arange(min(_SHOWN_POINTS, len(test))))
+    others = _others(shown, settings.target)
+    trigger = settings.stamp()
+    features = [
+        extract_features(encoder, shown, trainer=trainer),
+        extract_features(encoder, shown.subset(others), trigger=trigger, trainer=trainer),
+    ]
+    clean, triggered = project(torch.cat(features)).split([len(shown), len(others)])
+    is_other = torch.zeros(len(shown), dtype=torch.bool).index_fill(0, others, True)
+    kinds = {"others": clean[is_other], "target": clean[~is_other], "triggered": triggered}
+    return {name: [[round(x, 3) for x in row] for row in p.tolist()] for name, p in kinds.items()}
+
+
+def _others(images: ImageSet, target: int) -> Tensor:
+    """Positions of the images that are not of the target class."""
+    if images.labels is None:
+        raise TypeError("the demo shows labelled images")
+    return (images.labels != target).nonzero().flatten()
+
+
+def _command(result: DemoResult, settings: DemoSettings) -> str:
+    folder = str(result.facts.parent)
+    if settings == DemoSettings():
+        return f"mimic demo --out {shlex.quote(folder)} --seed {result.seed}"
+    return f"run_demo(Path({folder!r}), seed={result.seed}, settings={settings!r})"
