@@ -2,8 +2,8 @@
 
     python benchmarks/step_cost.py [--rounds 5] [--steps 4] [--out FILE]
 
-Bare: the teacher's forward pass, and the student's forward and backward pass, over the same batch of
-two views per image, in the same precision and memory layout. Loop: the default defence through the
+Bare: the teacher's forward pass, and the student's forward and backward pass, over the same views,
+two per image, in the same precision and memory layout. Loop: the default defence through the
 trainer, with augmentation, patches, losses, the optimizer, the metrics file and a checkpoint. Both
 are timed in turn, round by round, so that a drifting machine moves both.
 """
