@@ -1,0 +1,149 @@
+"""Render what the pages of docs/ take from code and cards: the results and the pictures.
+
+    python docs/render.py                           write them
+    python docs/render.py --check                   exit 1 where a committed file differs
+    python docs/render.py --demo mimic-demo/demo.json   also draw pictures/demo.png
+
+The same cards give the same bytes: no time, no random numbers, no fonts.
+"""
+
+import argparse
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cards import METHODS, Found, Row, read_cards
+from method_figure import method_figure
+from scatter_figure import scatter_figure
+
+from mimic.errors import MimicError
+from mimic.files import write_text
+
+DOCS = Path(__file__).resolve().parent
+PAGE = "results.md"
+METHOD, SCATTER, DEMO = "pictures/method.svg", "pictures/results.svg", "pictures/demo.png"
+BEGIN, END = "<!-- begin: written by docs/render.py -->", "<!-- end: written by docs/render.py -->"
+ENOUGH_SEEDS = 3
+_PERCENT = ("GTSRB accuracy", "attack success", "CIFAR-10 accuracy")
+_COSINES = ("cosine, clean", "cosine, triggered")
+
+
+def results_block(found: Found) -> str:
+    """The generated part of docs/results.md."""
+    rows = [*found.encoders.values(), *found.methods]
+    if not rows:
+        return "No run of this scenario has a card yet, so there is no table here."
+    parts = [_table(rows), _remarks(found), f"![Accuracy kept and attack success left]({SCATTER})"]
+    return "\n\n".join(parts)
+
+
+def _table(rows: Sequence[Row]) -> str:
+    columns = ["encoder", "seeds", *(f"{name} (%)" for name in _PERCENT), *_COSINES, "seconds"]
+    lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *map(_cells, rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cells(row: Row) -> list[str]:
+    name = f"`{row.name}`" if row.seeds else row.name
+    return [
+        f"{name}: {row.note}" if row.note else name,
+        str(len(row.seeds)) if row.seeds else "",
+        *(_spread([100 * value for value in row.values[key]], 1) for key in _PERCENT),
+        *(_spread(row.values.get(key, ()), 3) for key in _COSINES),
+        _spread(row.values.get("seconds", ()), 0),
+    ]
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    """Mean and sample standard deviation; one value stands alone."""
+    if not values:
+        return ""
+    mean = f"{statistics.fmean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
+
+
+def _remarks(found: Found) -> str:
+    few = [f"`{row.name}`" for row in found.methods if len(row.seeds) < ENOUGH_SEEDS]
+    known = {row.name for row in found.methods}
+    missing = [f"`{name}`" for name in METHODS if name not in known]
+    remarks = []
+    if found.methods:
+        remarks.append("Values are means over the seeds, ± their sample standard deviation.")
+    if few:
+        remarks.append(f"Fewer than {ENOUGH_SEEDS} seeds, so a lead only: {', '.join(few)}.")
+    if missing:
+        remarks.append(f"Not run, so not in the table: {', '.join(missing)}.")
+    facts = [f"- {kind}: {'; '.join(texts)}" for kind, texts in found.provenance.items()]
+    return "\n".join([" ".join(remarks), "", *facts])
+
+
+def with_block(page: str, block: str) -> str:
+    """The page with what is between its markers replaced.
+
+    Raises:
+        ValueError: a marker is missing.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{PAGE} has lost a marker; it needs '{BEGIN}' and '{END}'")
+    return f"{before}{BEGIN}\n\n{block}\n\n{END}{after}"
+
+
+def rendered(docs: Path, results: Path, zoo: Path) -> dict[str, str | None]:
+    """Content by file name below `docs`; None for a file that should not be there."""
+    found = read_cards(results, zoo)
+    page = (docs / PAGE).read_text(encoding="utf-8")
+    return {
+        PAGE: with_block(page, results_block(found)),
+        METHOD: method_figure(),
+        SCATTER: scatter_figure(found) if found.encoders or found.methods else None,
+    }
+
+
+def differing(docs: Path, files: Mapping[str, str | None]) -> list[str]:
+    """Names of the files below `docs` that are not what they should be."""
+
+    def content(path: Path) -> str | None:
+        return path.read_text(encoding="utf-8") if path.exists() else None
+
+    return [name for name, wanted in files.items() if content(docs / name) != wanted]
+
+
+def main(
+    arguments: Sequence[str] | None = None, *, docs: Path = DOCS, root: Path = DOCS.parent
+) -> int:
+    """Read the command line; 0 done, 1 a file differs, 2 a card is wrong."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+    parser.add_argument("--demo", type=Path, metavar="FILE", help="demo.json of a finished demo")
+    asked = parser.parse_args(arguments)
+    try:
+        files = rendered(docs, root / "results" / "small-badencoder", root / "zoo")
+        stale = differing(docs, files)
+        if asked.check:
+            for name in stale:
+                print(f"docs/{name} is out of date; run python docs/render.py", file=sys.stderr)
+            return int(bool(stale))
+        for name in stale:
+            _write(docs / name, files[name])
+        if asked.demo is not None:
+            from mimic.report.pictures import draw_result_picture
+
+            draw_result_picture(asked.demo, docs / DEMO)
+    except (MimicError, ValueError) as error:
+        print(f"docs/render.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _write(path: Path, content: str | None) -> None:
+    if content is None:
+        path.unlink()
+    else:
+        write_text(path, content)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
