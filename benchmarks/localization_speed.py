@@ -15,6 +15,7 @@ import argparse
 import json
 import math
 import statistics
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,7 @@ def measure_error(settings: argparse.Namespace) -> dict[str, Any]:
             "published_nats": published.nats,
             "published_error": abs(published.nats - sample.nats),
         }
+        print(f"{name}: {json.dumps(cases[name])}", file=sys.stderr, flush=True)
     averages = {
         f"{who}_mean_error": statistics.fmean(case[f"{who}_error"] for case in cases.values())
         for who in ("ours", "published")

@@ -36,6 +36,7 @@ def gather_facts(
         "format": FORMAT,
         **result.as_dict(),
         "settings": asdict(settings),
+        "defense": asdict(settings.defense(result.seed)),
         "trigger": trigger.describe(),
         "target": settings.target,
         "images": {

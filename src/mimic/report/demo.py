@@ -179,11 +179,22 @@ def _training(facts: Facts) -> Section:
         heading="The purification",
         paragraphs=(
             "A student of the same architecture starts from random weights. It sees the clean "
-            "images, half of them partly covered, and has to reach the features and the maps that "
+            "images, many of them partly covered, and has to reach the features and the maps that "
             "the suspicious encoder has of them uncovered. It copies what is known of images, and "
             "learns that a patch must not change it.",
+            *_search(facts),
         ),
         figures=figures,
+    )
+
+
+def _search(facts: Facts) -> tuple[str, ...]:
+    if not facts["defense"].get("search"):
+        return ()
+    return (
+        "Some of the covers come from a search on the suspicious encoder, made beforehand with the "
+        "same clean images: patches under which its features no longer depend on what an image "
+        "shows. The rest are random.",
     )
 
 
@@ -265,9 +276,14 @@ def _provenance(facts: Facts) -> dict[str, str]:
         "Data": f"handwritten digits of scikit-learn, 16x16 pixels: {facts['images']['train']:,} "
         f"for training, {facts['images']['test']} for testing",
         "Seed": str(facts["seed"]),
-        "Settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
+        "Settings": _spelled(settings),
+        "Defence": _spelled(facts["defense"]),
         "Time": time + (" (an earlier call did a part of the work)" if facts["resumed"] else ""),
         "Machine": f"{machine['device']}, threads {machine['threads']}, precision "
         f"{machine['precision']}",
         "Versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
     } | {f"SHA-256, {e['name']}": e["sha256"] for e in facts["encoders"]}
+
+
+def _spelled(settings: Facts) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
