@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -70,9 +71,10 @@ def test_the_report_is_drawn_from_the_facts_alone(played):
 
 
 def test_playing_again_repeats_no_training_and_gives_the_same_encoders(
-    played, quick_critics, tiny, quiet
+    played, quick_critics, tiny, quiet, tmp_path
 ):
-    again = run_demo(played.out, seed=3, settings=tiny, trainer=quiet)
+    copy = shutil.copytree(played.out, tmp_path / "copy")
+    again = run_demo(copy, seed=3, settings=tiny, trainer=quiet)
     assert again.resumed
     assert [e.sha256 for e in again.encoders] == [e.sha256 for e in played.result.encoders]
 

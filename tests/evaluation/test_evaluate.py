@@ -191,3 +191,16 @@ def test_test_images_of_the_target_class_alone_are_refused():
 
 def test_the_folder_offers_the_function():
     assert public_evaluate is evaluate
+
+
+def test_a_trigger_that_does_not_fit_is_refused_before_any_work():
+    def refuse(_images: Tensor) -> Tensor:
+        raise InputError("the trigger is larger than the image")
+
+    def never(*_args: object, **_settings: object) -> None:
+        pytest.fail("a head was fitted")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PROBES, "knn", replace(PROBES["knn"], fit=never))
+        with pytest.raises(InputError, match="larger than the image"):
+            evaluate(encoder(), images(60), images(30), trigger=refuse, target=BLUE, probe="knn")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
-from mimic.evaluation.features import Stamp, extract_features
+from mimic.evaluation.features import Stamp, extract_features, stamp_batch
 from mimic.evaluation.heads import MLP_PUBLISHED, Head, fit_linear, fit_mlp, predict
 from mimic.evaluation.intervals import wilson_interval
 from mimic.evaluation.knn import fit_knn
@@ -124,6 +124,8 @@ def evaluate(
     test_labels = _aligned(_labels(test, "test"), train, test)
     _check_target(trigger, target, train_labels, test_labels)
     _warn_of_unseen(train_labels, test_labels)
+    if trigger is not None:
+        stamp_batch(trigger, test.batch(torch.tensor([0])))  # before hours of work, not after them
 
     def features(images: ImageSet, stamp: Stamp | None = None) -> Tensor:
         return extract_features(encoder, images, trigger=stamp, trainer=trainer)

@@ -66,7 +66,7 @@ def extract_features(
             fabric.autocast(),
         ):
             for batch in batches:
-                stamped = batch if trigger is None else _stamp(trigger, batch)
+                stamped = batch if trigger is None else stamp_batch(trigger, batch)
                 outputs = encoder(fabric.to_device(stamped)).float()
                 features.append(F.normalize(outputs, dim=1).cpu())
                 bar.advance()
@@ -89,7 +89,12 @@ def _inference(encoder: nn.Module, device: torch.device) -> Iterator[None]:
             module.training = mode
 
 
-def _stamp(trigger: Stamp, batch: Tensor) -> Tensor:
+def stamp_batch(trigger: Stamp, batch: Tensor) -> Tensor:
+    """Images with the trigger on them.
+
+    Raises:
+        InputError: the trigger does not fit the images, or changes their shape.
+    """
     stamped = trigger(batch)
     if stamped.shape != batch.shape:
         raise InputError(
