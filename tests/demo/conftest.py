@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mimic.demo import DemoResult, DemoSettings, run_demo
+from mimic.detection import search_patches
 from mimic.information.fitting import Fitting
 from mimic.training import Trainer
 
@@ -30,16 +31,18 @@ class Played:
 
 
 @contextmanager
-def _hardly_trained_critics() -> Iterator[None]:
+def _hasty_defence() -> Iterator[None]:
+    hasty_search = partial(search_patches, population=16, rounds=1, keep=4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mimic.information.estimate.Fitting", partial(Fitting, steps=2))
+        patch.setattr("mimic.defenses.mimic.search_patches", hasty_search)
         yield
 
 
 @pytest.fixture
-def quick_critics() -> Iterator[None]:
-    """Localisation with critics that are hardly trained."""
-    with _hardly_trained_critics():
+def hasty_defence() -> Iterator[None]:
+    """Critics that are hardly trained, and a search that hardly looks."""
+    with _hasty_defence():
         yield
 
 
@@ -59,5 +62,5 @@ def quiet() -> Trainer:
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     """The demo, played once with seed 3."""
     out = tmp_path_factory.mktemp("demo") / "out"
-    with _hardly_trained_critics():
+    with _hasty_defence():
         return Played(out, run_demo(out, seed=3, settings=TINY, trainer=QUIET))

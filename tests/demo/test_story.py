@@ -71,7 +71,7 @@ def test_the_report_is_drawn_from_the_facts_alone(played):
 
 
 def test_playing_again_repeats_no_training_and_gives_the_same_encoders(
-    played, quick_critics, tiny, quiet, tmp_path
+    played, hasty_defence, tiny, quiet, tmp_path
 ):
     copy = shutil.copytree(played.out, tmp_path / "copy")
     again = run_demo(copy, seed=3, settings=tiny, trainer=quiet)
@@ -83,7 +83,7 @@ def test_a_first_call_is_not_a_resumed_one(played):
     assert not played.result.resumed
 
 
-def test_another_seed_in_the_same_folder_is_refused(played, quick_critics, tiny, quiet):
+def test_another_seed_in_the_same_folder_is_refused(played, hasty_defence, tiny, quiet):
     with pytest.raises(InputError, match="another folder"):
         run_demo(played.out, seed=4, settings=tiny, trainer=quiet)
 

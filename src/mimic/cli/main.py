@@ -56,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done or clean, 1 a finding, 2 wrong use or unreadable input, 3 failed while
         running, 130 interrupted.
     """
+    # Threads that spin while they wait make everything ten times slower once another program needs
+    # a core. Read when torch is loaded, which no command has done yet.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         with _terminable():
             return _run(list(sys.argv[1:] if arguments is None else arguments))
