@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,12 +62,13 @@ def run_demo(
     resumed = any(runs.glob("*.ckpt"))
     trainer = replace(trainer or Trainer(progress=True), folder=runs, resume=True)
     try:
-        cast = _play(settings, seed=seed, trainer=trainer)
+        with _one_thread():
+            cast = _play(settings, seed=seed, trainer=trainer)
+            judged = _judge(cast, settings, seed=seed, trainer=trainer)
     except InterruptedRunError as error:
         raise InterruptedRunError(
             f"the demo was interrupted; the same command goes on from '{runs}'"
         ) from error
-    judged = _judge(cast, settings, seed=seed, trainer=trainer)
     result = DemoResult(
         encoders=_save(cast, judged, out),
         checks=check_rules(judged),
@@ -80,6 +83,17 @@ def run_demo(
     write_json(result.facts, facts)
     write_text(result.report, render(demo_page(facts)))
     return result
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Tensors as small as the demo's are computed faster by one thread than by several."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _play(settings: DemoSettings, *, seed: int, trainer: Trainer) -> Cast:
