@@ -16,6 +16,7 @@ from mimic.images.pixels import to_unit_range
 from mimic.losses.clone import clone_loss
 from mimic.pretraining.simclr import SimClrObjective
 from mimic.training import Plan, Trainer
+from mimic.training.randomness import seeded
 
 
 class FineTuneObjective(SimClrObjective):
@@ -57,8 +58,7 @@ class FineTune(Defense):
     def run(self, suspect: Encoder, images: ImageSet, trainer: Trainer) -> Purification:
         """The student starts as a copy of the suspect."""
         student = suspect.copy().requires_grad_(True)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             objective = FineTuneObjective(
                 student, suspect, images.size, clone_weight=self.clone_weight
             )

@@ -23,6 +23,7 @@ from mimic.losses.attention import attention_loss
 from mimic.losses.clone import clone_loss
 from mimic.pretraining.simclr import SimClrObjective
 from mimic.training import Plan, Trainer
+from mimic.training.randomness import seeded
 
 
 def affine_weights(shares: Mapping[str, float]) -> dict[str, float]:
@@ -103,8 +104,7 @@ class PublishedMimic(Defense):
             )
         else:
             found = localize(suspect, images, seed=self.seed, trainer=trainer)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             objective = PublishedObjective(
                 student,
                 suspect,

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-import torch
-
 from mimic.defenses.base import Defense, Purification
 from mimic.encoders.encoder import Encoder
 from mimic.images.imageset import ImageSet
 from mimic.pretraining.simclr import SimClrObjective
 from mimic.training import Plan, Trainer
+from mimic.training.randomness import seeded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +29,7 @@ class FromScratch(Defense):
     def run(self, suspect: Encoder, images: ImageSet, trainer: Trainer) -> Purification:
         """The suspect gives its architecture and nothing else."""
         student = suspect.reinitialized(self.seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             objective = SimClrObjective(student, images.size)
         plan = Plan(
             epochs=self.epochs,

@@ -19,6 +19,7 @@ from mimic.images.imageset import ImageSet
 from mimic.images.pixels import to_unit_range
 from mimic.training import Trainer
 from mimic.training.progress import Progress
+from mimic.training.randomness import seeded
 
 _SURVIVORS = 8
 """One patch in this many survives a round."""
@@ -77,8 +78,7 @@ def search_patches(
         return 1 - spread / before.clamp_min(torch.finfo().eps)
 
     bar = Progress("search patches", rounds + 1, show=shown)
-    with torch.random.fork_rng(devices=[]), bar:
-        torch.manual_seed(seed)
+    with seeded(seed), bar:
         patches = random_patches(population)
         concentration = judge(patches)
         bar.advance()

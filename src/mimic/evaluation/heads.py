@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from mimic.errors import InputError
 from mimic.training import Objective, Plan, Trainer, mix_seed
+from mimic.training.randomness import seeded
 
 _PREDICT_CHUNK = 4096
 
@@ -236,6 +237,5 @@ def _trained(
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Fresh weights from a seed of their own; torch's random state is as before afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(mix_seed(seed, -1))
+    with seeded(mix_seed(seed, -1)):
         yield

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mimic.information.estimators import Estimator
 from mimic.training import Objective, Plan, Trainer, mix_seed
+from mimic.training.randomness import seeded
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,7 @@ def fit_critic(
     order = torch.randperm(len(pairs), generator=generator)
     held = max(2, round(fitting.validation * len(pairs)))
     training, validation = Pairs(*pairs.batch(order[held:])), Pairs(*pairs.batch(order[:held]))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mix_seed(seed, 1))
+    with seeded(mix_seed(seed, 1)):
         critic = estimator.critic(pairs.x.shape[1], pairs.y.shape[1])
     objective = CriticObjective(estimator, critic, validation, fitting.check_every)
     trainer.fit(objective, training, fitting.plan(len(training), seed), name=name)

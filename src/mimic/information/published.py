@@ -25,6 +25,7 @@ from mimic.information.estimate import MutualInformation
 from mimic.information.features import collect, device_of, stage_names
 from mimic.information.localization import Localization
 from mimic.training import Objective, Plan, Trainer, mix_seed
+from mimic.training.randomness import seeded
 
 BATCH_SIZE = 128
 EPOCHS = 200
@@ -143,8 +144,7 @@ def published_estimate(
             "x and y must be of shape (samples, dimensions) with as many samples in both, "
             f"not {tuple(x.shape)} and {tuple(y.shape)}"
         )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mix_seed(seed, 0))
+    with seeded(mix_seed(seed, 0)):
         critic = ConcatenatedCritic(x.shape[1], y.shape[1])
     data = BatchesOfPairs(x, y)
     objective = PublishedObjective(critic, data, epochs)

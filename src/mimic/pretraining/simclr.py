@@ -17,6 +17,7 @@ from mimic.images.pixels import to_unit_range
 from mimic.losses.contrastive import nt_xent
 from mimic.pretraining.heads import projection_head
 from mimic.training import Objective, Plan, Trainer
+from mimic.training.randomness import seeded
 
 
 class SimClrObjective(Objective):
@@ -93,8 +94,7 @@ class SimClr:
             A new encoder in eval mode; the given one is left as it was.
         """
         fresh = encoder.reinitialized(self.seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             objective = SimClrObjective(
                 fresh, images.size, temperature=self.temperature, min_scale=self.min_scale
             )

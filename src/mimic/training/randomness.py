@@ -20,6 +20,14 @@ def seed_step(device: torch.device, seed: int) -> None:
 
 
 @contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the CPU's random numbers for the block, and give their state back afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+@contextmanager
 def isolated_randomness(device: torch.device) -> Iterator[None]:
     """Give torch's random states of the CPU and of `device` back as they were before the block."""
     module = None if device.type == "cpu" else torch.get_device_module(device)
