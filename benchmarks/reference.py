@@ -2,6 +2,7 @@
 
     python benchmarks/reference.py zoo                     the clean and the attacked encoder
     python benchmarks/reference.py run mimic --seed 0      one purification, one card
+    python benchmarks/reference.py train VARIANT --seed 0  the same without the card
     python benchmarks/reference.py all [--seeds 0 1 2]     every run that has no card yet
 
 Runs are resumable: a finished one is its card, an interrupted one goes on from its checkpoint.
@@ -10,6 +11,7 @@ the Hugging Face Parquet layout, and BadEncoder's reference picture in badencode
 """
 
 import argparse
+import json
 import os
 import platform
 import resource
@@ -43,6 +45,7 @@ from mimic.training import Trainer
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("MIMIC_DATA", ROOT.parent / "shared" / "data"))
 ZOO, RESULTS, RUNS = ROOT / "zoo", ROOT / "results" / "small-badencoder", ROOT / "runs"
+SUSPECT = ZOO / "small-badencoder.safetensors"
 
 ARCHITECTURE = "resnet10:width=32,stem_stride=2"
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
@@ -72,7 +75,7 @@ def images(name: str, *, labels: bool = True) -> ImageSet:
 
 def make_zoo(trainer: Trainer) -> None:
     """Pre-train and attack; write both encoders in half precision, each with its card."""
-    clean_file, bad_file = ZOO / "small-clean.safetensors", ZOO / "small-badencoder.safetensors"
+    clean_file, bad_file = ZOO / "small-clean.safetensors", SUSPECT
     cifar = images("cifar10:train")
     pretraining = SimClr(epochs=40)
     if not clean_file.exists():
@@ -149,42 +152,55 @@ def measure(encoder: Encoder, trainer: Trainer) -> dict[str, Any]:
 
 
 def run(variant: str, seed: int, trainer: Trainer) -> None:
-    """Purify the attacked encoder with one method and one seed, and write the card."""
+    """Purify the attacked encoder with one method and one seed, measure, and write the card."""
     card = RESULTS / f"{variant}-seed{seed}.json"
     if card.exists():
         return
-    suspect_file = ZOO / "small-badencoder.safetensors"
-    suspect = load_encoder(suspect_file)
+    purified_file, facts = trained(variant, seed, trainer)
+    purified = load_encoder(purified_file)
+    measured = {
+        "results": measure(purified, trainer),
+        "cosine_to_suspect": cosines(load_encoder(SUSPECT), purified, trainer),
+    }
+    write_json(card, facts | measured | {"measured_at": provenance()["commit"]})
+
+
+def trained(variant: str, seed: int, trainer: Trainer) -> tuple[Path, dict[str, Any]]:
+    """A purified encoder's file and the facts of its making; made unless it is there already.
+
+    Both stay under runs/, so that a new way to measure needs no new training.
+    """
+    folder = RUNS / f"{variant}-seed{seed}"
+    purified_file, facts_file = folder / "purified.safetensors", folder / "facts.json"
+    if facts_file.exists():
+        return purified_file, json.loads(facts_file.read_text())
     clean_images = images("cifar10:train").sample(count=CLEAN_IMAGES, seed=seed)
     defense = VARIANTS[variant].with_settings(seed=seed)
-    folder = RUNS / f"{variant}-seed{seed}"
+    environment = replace(trainer, folder=folder / "training", resume=True)
     started = time.monotonic()
-    result = defense(suspect, clean_images, trainer=replace(trainer, folder=folder, resume=True))
+    result = defense(load_encoder(SUSPECT), clean_images, trainer=environment)
     seconds = time.monotonic() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     found = result.localization
-    write_json(
-        card,
-        {
-            "schema": 1,
-            "scenario": "small-badencoder",
-            "encoder_sha256": sha256(suspect_file),
-            "variant": variant,
-            "method": type(defense).__name__,
-            "settings": asdict(defense),
-            "seed": seed,
-            "images": {"source": "cifar10:train", "count": CLEAN_IMAGES, "seed": seed},
-            "results": measure(result.encoder, trainer),
-            "cosine_to_suspect": cosines(suspect, result.encoder, trainer),
-            "localization": None if found is None else found.as_dict(),
-            "seconds": seconds,
-            "training_seconds": result.history.seconds,
-            "images_per_second": result.history.images_per_second,
-            "peak_memory_mib": peak,
-        }
-        | provenance(),
-    )
-    shutil.rmtree(folder, ignore_errors=True)
+    facts = {
+        "schema": 1,
+        "scenario": "small-badencoder",
+        "encoder_sha256": sha256(SUSPECT),
+        "variant": variant,
+        "method": type(defense).__name__,
+        "settings": asdict(defense),
+        "seed": seed,
+        "images": {"source": "cifar10:train", "count": CLEAN_IMAGES, "seed": seed},
+        "localization": None if found is None else found.as_dict(),
+        "seconds": seconds,
+        "training_seconds": result.history.seconds,
+        "images_per_second": result.history.images_per_second,
+        "peak_memory_mib": peak,
+    } | provenance()
+    save_encoder(result.encoder, purified_file)
+    write_json(facts_file, facts)
+    shutil.rmtree(folder / "training", ignore_errors=True)
+    return purified_file, facts
 
 
 def cosines(suspect: Encoder, purified: Encoder, trainer: Trainer) -> dict[str, float]:
@@ -223,9 +239,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=_AsWritten)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("zoo")
-    one = commands.add_parser("run")
-    one.add_argument("variant", choices=list(VARIANTS))
-    one.add_argument("--seed", type=int, default=0)
+    for name in ("run", "train"):
+        one = commands.add_parser(name)
+        one.add_argument("variant", choices=list(VARIANTS))
+        one.add_argument("--seed", type=int, default=0)
     every = commands.add_parser("all")
     every.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     every.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
@@ -235,6 +252,8 @@ def main() -> None:
         make_zoo(replace(trainer, folder=RUNS / "zoo", resume=True))
     elif asked.command == "run":
         run(asked.variant, asked.seed, trainer)
+    elif asked.command == "train":
+        trained(asked.variant, asked.seed, trainer)
     else:
         for seed in asked.seeds:
             for variant in asked.variants:
