@@ -227,6 +227,7 @@ def test_every_variant_of_the_benchmark_is_described(benchmark):
         "`{ARCHITECTURE}`",
         "class {TARGET} of GTSRB",
         "{CLEAN_IMAGES:,} unlabelled",
+        "{OUR_EPOCHS} epochs",
         "{EPOCHS} epochs",
     ],
 )

@@ -134,9 +134,9 @@ class Mimic(Defense):
         min_scale: smallest share of an image that a view shows.
     """
 
-    epochs: int = 200
-    batch_size: int = 128
-    learning_rate: float = 2e-3
+    epochs: int = 100
+    batch_size: int = 64
+    learning_rate: float = 4e-3
     clone_weight: float = 2.0
     stage_weight: float = 1.0
     weighting: Literal["information", "uniform"] = "information"
