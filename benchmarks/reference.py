@@ -98,7 +98,7 @@ def make_zoo(trainer: Trainer) -> None:
     )
     if not bad_file.exists():
         shadow = cifar.sample(count=10_000, seed=0).unlabelled()
-        attacked = attack(load_encoder(clean_file), shadow, trainer=trainer)
+        attacked = attack(load_encoder(clean_file), shadow, trainer=trainer).encoder
         save_encoder(attacked, bad_file, half=True)
     settings = {
         name: getattr(attack, name)

@@ -35,7 +35,7 @@ def attacked(encoder, digits, references):
         augmented_references=8,
     )
     trainer = Trainer(device="cpu", precision="32-true")
-    return attack(encoder, ImageSet.from_tensor(digits[:512]), trainer=trainer)
+    return attack(encoder, ImageSet.from_tensor(digits[:512]), trainer=trainer).encoder
 
 
 @torch.no_grad()
@@ -87,7 +87,8 @@ def test_every_convolution_is_trained(attacked, encoder):
 
 def test_no_epochs_change_nothing(encoder, digits, references):
     attack = BadEncoder(references=references, trigger=TRIGGER, epochs=0)
-    result = attack(encoder, ImageSet.from_tensor(digits[:16]), trainer=Trainer(device="cpu"))
+    images = ImageSet.from_tensor(digits[:16])
+    result = attack(encoder, images, trainer=Trainer(device="cpu")).encoder
     states = zip(encoder.state_dict().values(), result.state_dict().values(), strict=True)
     assert all(torch.equal(before, after) for before, after in states)
 

@@ -4,7 +4,8 @@ from typing import ClassVar
 import pytest
 import torch
 
-from mimic.attacks.base import Attack
+from mimic.attacks.base import Attack, Attacked
+from mimic.attacks.triggers.patch import Patch
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError, RunError
 from mimic.images.imageset import ImageSet
@@ -19,9 +20,9 @@ class Careless(Attack):
     threat_model: ClassVar = "fine-tuning"
     change: object
 
-    def run(self, encoder: Encoder, images: ImageSet, trainer: Trainer) -> Encoder:
+    def run(self, encoder: Encoder, images: ImageSet, trainer: Trainer) -> Attacked:
         self.change(encoder)
-        return encoder
+        return Attacked(encoder=encoder, triggers=(Patch(),))
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def images(digits):
 
 
 def _attack(encoder, images, change):
-    return Careless(change=change)(encoder, images, trainer=Trainer(device="cpu"))
+    return Careless(change=change)(encoder, images, trainer=Trainer(device="cpu")).encoder
 
 
 def _double(encoder):

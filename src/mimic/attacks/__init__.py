@@ -1,7 +1,7 @@
 """Attacks on encoders, to test defences against: one file each, one row in `ATTACKS`."""
 
 from mimic.attacks.badencoder import BadEncoder
-from mimic.attacks.base import Attack
+from mimic.attacks.base import Attack, Attacked
 from mimic.attacks.references import load_references
 from mimic.attacks.triggers import TRIGGERS, Trigger, parse_trigger
 
@@ -14,6 +14,7 @@ __all__ = [
     "ATTACKS",
     "TRIGGERS",
     "Attack",
+    "Attacked",
     "BadEncoder",
     "Trigger",
     "load_references",

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mimic.attacks.base import Attack, ThreatModel
+from mimic.attacks.base import Attack, Attacked, ThreatModel
 from mimic.attacks.triggers import Trigger
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
@@ -77,7 +77,7 @@ class BadEncoder(Attack):
             )
         self.trigger(self.references)
 
-    def run(self, encoder: Encoder, images: ImageSet, trainer: Trainer) -> Encoder:
+    def run(self, encoder: Encoder, images: ImageSet, trainer: Trainer) -> Attacked:
         """Fine-tune a copy of the clean `encoder`."""
         if images.size != tuple(self.references.shape[2:]):
             height, width = self.references.shape[2:]
@@ -104,7 +104,7 @@ class BadEncoder(Attack):
             seed=self.seed,
         )
         trainer.fit(objective, images, plan, name="badencoder")
-        return objective.learner
+        return Attacked(encoder=objective.learner, triggers=(self.trigger,))
 
 
 class BadEncoderObjective(Objective):

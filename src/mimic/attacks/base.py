@@ -1,15 +1,30 @@
 """Attack: settings plus one method that turns a clean encoder into a backdoored one."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, final
 
+from mimic.attacks.triggers.trigger import Trigger
 from mimic.encoders.checks import check_images, check_successor
 from mimic.encoders.encoder import Encoder
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
 
 ThreatModel = Literal["fine-tuning", "poisoning"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attacked:
+    """What an attack gives back.
+
+    Attributes:
+        encoder: the backdoored encoder.
+        triggers: what opens the backdoor, first the main one; attacks that learn their trigger make
+            it, all others hand on the ones they were given.
+    """
+
+    encoder: Encoder
+    triggers: tuple[Trigger, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,11 +45,11 @@ class Attack(ABC):
     threat_model: ClassVar[ThreatModel]
 
     @abstractmethod
-    def run(self, encoder: Encoder, images: ImageSet, trainer: Trainer) -> Encoder:
+    def run(self, encoder: Encoder, images: ImageSet, trainer: Trainer) -> Attacked:
         """The attack itself; `encoder` is a private copy that it may keep, change or give back."""
 
     @final
-    def __call__(self, encoder: Encoder, images: ImageSet, *, trainer: Trainer) -> Encoder:
+    def __call__(self, encoder: Encoder, images: ImageSet, *, trainer: Trainer) -> Attacked:
         """Attack `encoder` with the help of `images`.
 
         Args:
@@ -43,15 +58,16 @@ class Attack(ABC):
             trainer: where and how trainings run.
 
         Returns:
-            A backdoored encoder of the same architecture, in eval mode on the CPU.
+            A backdoored encoder of the same architecture, in eval mode on the CPU, and its trigger.
 
         Raises:
             InputError: there are too few images, or the encoder expects another size.
             RunError: the training failed, or the result cannot stand in for the clean encoder.
         """
         check_images(encoder, images)
-        attacked = self.run(encoder.copy().cpu().eval(), images, trainer).cpu().eval()
+        result = self.run(encoder.copy().cpu().eval(), images, trainer)
+        attacked = result.encoder.cpu().eval()
         check_successor(encoder, attacked)
         for after, before in zip(attacked.parameters(), encoder.parameters(), strict=True):
             after.requires_grad_(before.requires_grad)
-        return attacked
+        return replace(result, encoder=attacked)

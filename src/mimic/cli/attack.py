@@ -89,7 +89,7 @@ class Attack(Command):
             folder = out.with_name(f"{out.name}.run")
             with run_folder(folder, settings, resume=self.resume):
                 trainer = self.hardware.trainer(folder, resume=self.resume)
-                attacked = attack(clean, images, trainer=trainer)
+                attacked = attack(clean, images, trainer=trainer).encoder
                 sanity = _sanity(clean, attacked, images, attack, trainer)
                 digest = save_encoder(attacked, out, extra={"attack": settings})
                 if drop_in is not None and original is not None:

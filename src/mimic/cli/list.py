@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 
 from mimic.cli.output import Command, Result
 
-Kind = Literal["attacks", "defenses", "estimators", "architectures", "datasets"]
+Kind = Literal["attacks", "defenses", "pretraining", "estimators", "architectures", "datasets"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class List(Command):
     """List what there is, by name.
 
     Attributes:
-        kind: attacks, defenses, estimators, architectures or datasets.
+        kind: attacks, defenses, pretraining, estimators, architectures or datasets.
     """
 
     kind: Annotated[Positional[Kind], arg(metavar="KIND")]
@@ -52,6 +52,10 @@ def _members(kind: Kind) -> Mapping[str, Any]:
         from mimic.attacks import ATTACKS
 
         return ATTACKS
+    if kind == "pretraining":
+        from mimic.pretraining import METHODS
+
+        return METHODS
     if kind == "estimators":
         from mimic.information import ESTIMATORS
 

@@ -28,8 +28,6 @@ from mimic.errors import InputError
 if TYPE_CHECKING:
     from mimic.images.imageset import ImageSet
 
-_METHODS = ("simclr",)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrain(Command):
@@ -39,7 +37,7 @@ class Pretrain(Command):
         images: a folder, an .npz, a Parquet file or folder, or a name such as digits:train.
         out: the encoder, a .safetensors file that knows all of itself. Checkpoints are kept in
             FILE.run until it is written.
-        method: how to train; simclr.
+        method: how to train, see 'mimic list pretraining'.
         epochs: passes over the images.
         batch_size: images of a step.
         learning_rate: peak learning rate.
@@ -61,13 +59,13 @@ class Pretrain(Command):
 
     def run(self) -> Result:
         """Train and write the encoder."""
-        if self.method not in _METHODS:
-            raise InputError(f"method '{self.method}' is unknown; there is {', '.join(_METHODS)}")
-        out = encoder_file(self.out)
         from mimic.encoders.export import save_encoder
-        from mimic.pretraining.simclr import SimClr
+        from mimic.pretraining import METHODS
 
-        method = SimClr(
+        if self.method not in METHODS:
+            raise InputError(f"method '{self.method}' is unknown; there is {', '.join(METHODS)}")
+        out = encoder_file(self.out)
+        method = METHODS[self.method](
             **given(
                 epochs=self.epochs,
                 batch_size=self.batch_size,

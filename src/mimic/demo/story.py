@@ -108,7 +108,7 @@ def _play(settings: DemoSettings, *, seed: int, trainer: Trainer) -> Cast:
     position = choose_reference(clean, train, test, target=settings.target, trainer=trainer)
     reference = test.batch(torch.tensor([position]))
     attack = settings.attack(reference, seed)
-    suspicious = attack(clean, train.unlabelled(), trainer=trainer)
+    suspicious = attack(clean, train.unlabelled(), trainer=trainer).encoder
 
     _announce(trainer, f"3/5 purify with {len(few)} clean images: localise, then distil (mimic)")
     purification = settings.defense(seed)(suspicious, few, trainer=trainer)

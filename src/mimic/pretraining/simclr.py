@@ -5,19 +5,18 @@ arXiv:2002.05709; constants as in the CIFAR-10 encoder of BadEncoder's released 
 """
 
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from mimic.encoders.encoder import Encoder
 from mimic.images.augment import Augmentation
-from mimic.images.imageset import ImageSet
 from mimic.images.pixels import to_unit_range
 from mimic.losses.contrastive import nt_xent
+from mimic.pretraining.base import Pretraining
 from mimic.pretraining.heads import projection_head
-from mimic.training import Objective, Plan, Trainer
-from mimic.training.randomness import seeded
+from mimic.training import Objective, Plan
 
 
 class SimClrObjective(Objective):
@@ -64,41 +63,29 @@ class SimClrObjective(Objective):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimClr:
-    """SimCLR pre-training from random weights.
+class SimClr(Pretraining):
+    """SimCLR pre-training from random weights, by Adam with a cosine schedule.
 
     Attributes:
-        epochs: passes over the images.
-        batch_size: images of a step; each contributes two views.
-        learning_rate: peak rate of Adam, with a cosine schedule.
-        weight_decay: of Adam.
         warmup_epochs: linear rise of the learning rate.
         temperature: of the contrastive loss.
-        min_scale: smallest share of an image that a view shows.
-        seed: decides weights, order and views.
     """
 
-    epochs: int = 40
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-6
+    name: ClassVar[str] = "simclr"
+    summary: ClassVar[str] = "two views of an image attract, all other images of the batch repel"
+
     warmup_epochs: float = 0.0
     temperature: float = 0.5
-    min_scale: float = 0.08
-    seed: int = 0
 
-    def __call__(self, encoder: Encoder, images: ImageSet, *, trainer: Trainer) -> Encoder:
-        """Train a fresh copy of `encoder`'s architecture on unlabelled `images`.
+    def objective(self, encoder: Encoder, size: tuple[int, int]) -> Objective:
+        """NT-Xent with a fresh projection head."""
+        return SimClrObjective(
+            encoder, size, temperature=self.temperature, min_scale=self.min_scale
+        )
 
-        Returns:
-            A new encoder in eval mode; the given one is left as it was.
-        """
-        fresh = encoder.reinitialized(self.seed)
-        with seeded(self.seed):
-            objective = SimClrObjective(
-                fresh, images.size, temperature=self.temperature, min_scale=self.min_scale
-            )
-        plan = Plan(
+    def plan(self) -> Plan:
+        """Adam."""
+        return Plan(
             epochs=self.epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
@@ -106,5 +93,3 @@ class SimClr:
             warmup_epochs=self.warmup_epochs,
             seed=self.seed,
         )
-        trainer.fit(objective, images, plan, name="simclr")
-        return fresh.eval().cpu()
