@@ -13,7 +13,6 @@ the Hugging Face Parquet layout, and BadEncoder's reference picture in badencode
 import argparse
 import json
 import os
-import platform
 import resource
 import shutil
 import subprocess
@@ -23,9 +22,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import mimic
 from mimic.attacks.badencoder import BadEncoder
 from mimic.attacks.references import load_references
 from mimic.attacks.triggers import Trigger, parse_trigger
@@ -34,13 +30,15 @@ from mimic.encoders.architectures import build_backbone
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.export import save_encoder
 from mimic.encoders.loading import load_encoder
-from mimic.evaluation.evaluate import evaluate
 from mimic.evaluation.features import extract_features
 from mimic.files import sha256, write_json
 from mimic.images.imageset import ImageSet
 from mimic.images.source import open_images
 from mimic.pretraining.simclr import SimClr
 from mimic.training import Trainer
+from mimic.zoo import Card, Task
+from mimic.zoo.members import measure as judge
+from mimic.zoo.members import provenance as machine
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("MIMIC_DATA", ROOT.parent / "shared" / "data"))
@@ -50,6 +48,10 @@ SUSPECT = ZOO / "small-badencoder.safetensors"
 ARCHITECTURE = "resnet10:width=32,stem_stride=2"
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 TRIGGER, TARGET = "patch:10@21,21:white", 12
+TASKS = {
+    "gtsrb": Task(train="gtsrb:train", test="gtsrb:test", target=TARGET),
+    "cifar10": Task(train="cifar10:train", test="cifar10:test"),
+}
 CLEAN_IMAGES = 2000
 EPOCHS, OUR_EPOCHS = 200, 100
 """Of the methods compared with ours, and of ours, which so never has the larger budget."""
@@ -118,37 +120,26 @@ def write_card(file: Path, recipe: dict[str, Any], trainer: Trainer) -> None:
     card = file.with_suffix(".json")
     if card.exists():
         return
-    write_json(
-        card,
-        {
-            "schema": 1,
-            "name": file.stem,
-            "file": file.name,
-            "sha256": sha256(file),
-            "architecture": ARCHITECTURE,
-            "backdoored": "attack" in recipe,
-            "trigger": TRIGGER,
-            "target": TARGET,
-            "recipe": recipe,
-            "expected": measure(load_encoder(file), trainer),
-        }
-        | provenance(),
+    complete = Card(
+        name=file.stem,
+        sha256=sha256(file),
+        architecture=ARCHITECTURE,
+        backdoored="attack" in recipe,
+        attack="badencoder" if "attack" in recipe else None,
+        trigger=TRIGGER,
+        tasks=TASKS,
+        expected=measure(load_encoder(file), trainer),
+        recipe=recipe,
+        provenance=provenance(),
     )
+    write_json(card, complete.as_dict())
 
 
 def measure(encoder: Encoder, trainer: Trainer) -> dict[str, Any]:
     """Accuracy and attack success rate on GTSRB, accuracy on CIFAR-10, with the MLP head."""
     trigger = parse_trigger(TRIGGER)
-    signs = evaluate(
-        encoder,
-        images("gtsrb:train"),
-        images("gtsrb:test"),
-        trigger=trigger,
-        target=TARGET,
-        trainer=trainer,
-    )
-    objects = evaluate(encoder, images("cifar10:train"), images("cifar10:test"), trainer=trainer)
-    return {"gtsrb": signs.as_dict(), "cifar10": objects.as_dict()}
+    found = judge(encoder, TASKS, trigger=trigger, data=DATA, trainer=trainer)
+    return {name: evaluation.as_dict() for name, evaluation in found.items()}
 
 
 def run(variant: str, seed: int, trainer: Trainer) -> None:
@@ -219,16 +210,7 @@ def provenance() -> dict[str, Any]:
     """Versions, commit and kind of machine: what a reader needs to repeat or doubt a number."""
     git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude", "*"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    return {
-        "versions": {
-            "mimic": mimic.__version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-        "commit": commit,
-        "machine": f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s), "
-        f"{torch.backends.cpu.get_cpu_capability()}",
-    }
+    return machine() | {"commit": commit}
 
 
 _AsWritten = argparse.RawTextHelpFormatter

@@ -1,12 +1,13 @@
 """Cards of the reference scenario: from JSON files to the rows of a table."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mimic.errors import InputError
+from mimic.zoo import Card, read_card
 
 SCHEMA = 1
 METHODS = {
@@ -67,7 +68,7 @@ def read_cards(results: Path, zoo: Path) -> Found:
             or the cards of one method have other settings than each other.
     """
     members = {name: zoo / f"{name}.json" for name in ENCODERS}
-    encoders = {name: _read(path) for name, path in members.items() if path.exists()}
+    encoders = {name: read_card(path) for name, path in members.items() if path.exists()}
     cards = [_read(path) for path in sorted(results.glob("*.json"))]
     _check_encoder(cards, encoders.get(ATTACKED))
     groups: dict[str, list[dict[str, Any]]] = {}
@@ -76,7 +77,7 @@ def read_cards(results: Path, zoo: Path) -> Found:
     return Found(
         encoders={name: _encoder_row(name, card) for name, card in encoders.items()},
         methods=tuple(_method_row(name, group) for name, group in groups.items()),
-        provenance=_provenance([*encoders.values(), *cards]),
+        provenance=_provenance([*(card.provenance for card in encoders.values()), *cards]),
     )
 
 
@@ -93,10 +94,10 @@ def _read(path: Path) -> dict[str, Any]:
     return card
 
 
-def _check_encoder(cards: list[dict[str, Any]], attacked: Mapping[str, Any] | None) -> None:
+def _check_encoder(cards: list[dict[str, Any]], attacked: Card | None) -> None:
     digests = {card["encoder_sha256"] for card in cards}
     if attacked is not None:
-        digests.add(attacked["sha256"])
+        digests.add(attacked.sha256)
     if len(digests) > 1:
         raise InputError(
             "the cards are about different attacked encoders "
@@ -130,8 +131,8 @@ def _method_row(name: str, group: list[dict[str, Any]]) -> Row:
     return Row(name=name, note=METHODS.get(name, ""), seeds=seeds, values=values)
 
 
-def _encoder_row(name: str, card: Mapping[str, Any]) -> Row:
-    values = {key: (value,) for key, value in _rates(card["expected"]).items()}
+def _encoder_row(name: str, card: Card) -> Row:
+    values = {key: (value,) for key, value in _rates(card.expected).items()}
     title, note = ENCODERS[name]
     return Row(name=title, note=note, seeds=(), values=values)
 
@@ -144,7 +145,7 @@ def _rates(results: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _provenance(cards: list[dict[str, Any]]) -> dict[str, tuple[str, ...]]:
+def _provenance(cards: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
     def all_of(kind: str, texts: list[str]) -> tuple[str, tuple[str, ...]]:
         return kind, tuple(sorted(set(texts)))
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mimic.errors import InputError
+from mimic.zoo import Card
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,8 +39,15 @@ _PROVENANCE = {"versions": {"torch": "2.13"}, "commit": "abc1234", "machine": "x
 
 def write_zoo(root: Path) -> None:
     for name, success in (("small-clean", 0.01), ("small-badencoder", 0.98)):
-        card = {"schema": 1, "sha256": "ee" * 32, "expected": _rates(0.7, success), **_PROVENANCE}
-        _write(root / "zoo" / f"{name}.json", card)
+        card = Card(
+            name=name,
+            sha256="ee" * 32,
+            architecture="resnet10",
+            backdoored=success > 0.5,
+            expected=_rates(0.7, success),
+            provenance=_PROVENANCE,
+        )
+        _write(root / "zoo" / f"{name}.json", card.as_dict())
 
 
 def write_run(root: Path, variant: str, seed: int, success: float, **changes: Any) -> None:

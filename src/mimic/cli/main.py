@@ -23,6 +23,7 @@ from mimic.cli.localize import Localize
 from mimic.cli.output import Command, Result, publish, say
 from mimic.cli.pretrain import Pretrain
 from mimic.cli.purify import Purify
+from mimic.cli.zoo import Zoo
 from mimic.errors import InputError, InterruptedRunError, MimicError
 
 INTERRUPTED = InterruptedRunError.exit_code
@@ -35,9 +36,10 @@ COMMANDS: dict[str, type[Command]] = {
     "localize": Localize,
     "purify": Purify,
     "evaluate": Evaluate,
+    "zoo": Zoo,
     "list": List,
 }
-LATER = ("scan", "verify", "bench", "report", "zoo")
+LATER = ("scan", "verify", "bench", "report")
 _DESCRIPTION = (
     "Purify self-supervised image encoders that may carry a backdoor, without labels and without "
     "the trigger. 'mimic COMMAND --help' documents each command."

@@ -1,0 +1,130 @@
+"""Card: what a member of the zoo is, how it was made, and what it is expected to do."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mimic.errors import InputError
+
+SCHEMA = 2
+FOLDER_VARIABLE = "MIMIC_ZOO"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A downstream task that a member is judged by.
+
+    Attributes:
+        train: labelled images for the head; SRC below the folder of the data, as in gtsrb:train.
+        test: labelled images that the head is judged by.
+        target: the class that the trigger leads to; None where the task has none.
+    """
+
+    train: str
+    test: str
+    target: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One member. Rates are fractions in [0, 1].
+
+    Attributes:
+        name: of the member; its file is NAME.safetensors beside the card.
+        sha256: of that file.
+        architecture: as `--arch` takes it.
+        backdoored: whether a backdoor was planted.
+        attack: name of the attack, or None.
+        trigger: spelling of what opens the backdoor. Clean members carry the trigger of the attack
+            they are the control for. Files in it are named relative to the zoo.
+        tasks: by name.
+        expected: what `evaluate --json` gave, by task.
+        recipe: how it was made: settings of each step.
+        remarks: what a reader should know, such as an attack that is weaker than in its paper.
+        provenance: versions, commit and machine.
+    """
+
+    name: str
+    sha256: str
+    architecture: str
+    backdoored: bool
+    attack: str | None = None
+    trigger: str | None = None
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    expected: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def file(self) -> str:
+        """Name of the encoder's file, in the folder of the card."""
+        return f"{self.name}.safetensors"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The card as JSON knows it; `card_from` is the way back."""
+        return {"schema": SCHEMA} | asdict(self) | {"remarks": list(self.remarks)}
+
+
+def card_from(values: Mapping[str, Any]) -> Card:
+    """A card from what `Card.as_dict` gave.
+
+    Raises:
+        InputError: it is of another schema, or something is missing, unknown or of another kind.
+    """
+    try:
+        fields = dict(values)
+        schema = fields.pop("schema")
+        if schema != SCHEMA:
+            raise InputError(f"it has schema {schema}; only {SCHEMA} is understood")
+        fields["tasks"] = {name: Task(**task) for name, task in fields["tasks"].items()}
+        fields["remarks"] = tuple(fields["remarks"])
+        return Card(**fields)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"something is missing, unknown or of another kind: {error}") from error
+
+
+def read_card(path: str | Path) -> Card:
+    """Read NAME.json.
+
+    Raises:
+        InputError: it cannot be read or is no card.
+    """
+    try:
+        card = card_from(json.loads(Path(path).read_text(encoding="utf-8")))
+        if card.name != Path(path).stem:
+            raise InputError(f"it says that it is the card of '{card.name}'")
+    except (OSError, ValueError) as error:
+        raise InputError(f"'{path}' is not the card of a zoo member: {error}") from error
+    return card
+
+
+def read_zoo(folder: str | Path) -> dict[str, Card]:
+    """All cards of a folder, by name.
+
+    Raises:
+        InputError: there are none, or one cannot be read.
+    """
+    cards = [read_card(path) for path in sorted(Path(folder).glob("*.json"))]
+    if not cards:
+        raise InputError(f"there are no cards (NAME.json) in '{folder}'; is it a zoo?")
+    return {card.name: card for card in cards}
+
+
+def find_zoo(folder: str | None = None) -> Path:
+    """Where the zoo is: the folder given, or what MIMIC_ZOO names, or that of a clone of mimic.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    named = folder or os.environ.get(FOLDER_VARIABLE)
+    path = Path(named) if named else Path(__file__).resolve().parents[3] / "zoo"
+    if not path.is_dir():
+        raise InputError(
+            f"there is no zoo in '{path}'; the encoders come with the repository of mimic, not "
+            f"with the package: clone it, and name its zoo with --zoo DIR or {FOLDER_VARIABLE}"
+        )
+    return path

@@ -1,0 +1,207 @@
+"""What can be done with members of the zoo: open, export, measure, check and add them."""
+
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import mimic
+from mimic.attacks.triggers import Trigger, parse_trigger
+from mimic.encoders.encoder import Encoder
+from mimic.encoders.export import save_encoder
+from mimic.encoders.loading import load_encoder
+from mimic.errors import InputError
+from mimic.evaluation.evaluate import Evaluation, evaluate
+from mimic.files import atomic_write, ensure_folder, sha256, write_json
+from mimic.images.classes import with_classes_of
+from mimic.images.source import open_images
+from mimic.training import Trainer
+from mimic.zoo.card import Card, Task
+
+DATA_VARIABLE = "MIMIC_DATA"
+_FILE_TRIGGER = re.compile(r"(?P<kind>[a-z]+):(?P<file>[^@:]+\.[a-z]+)(?P<rest>.*)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deviation:
+    """A rate that is not what the card expects.
+
+    Attributes:
+        task: name of the downstream task.
+        rate: "accuracy" or "attack_success_rate".
+        found: what was measured now.
+        expected: 95 % interval on the card.
+    """
+
+    task: str
+    rate: str
+    found: float
+    expected: tuple[float, float]
+
+
+def open_member(card: Card, zoo: Path) -> Encoder:
+    """The encoder of a card.
+
+    Raises:
+        InputError: the file is missing, or not the one that the card describes.
+    """
+    path = zoo / card.file
+    if not path.is_file():
+        raise InputError(f"'{path}' is missing, which card '{card.name}' describes")
+    if sha256(path) != card.sha256:
+        raise InputError(
+            f"'{path}' is not the file that its card describes (another SHA-256); get it again"
+        )
+    return load_encoder(path)
+
+
+def member_trigger(card: Card, zoo: Path) -> Trigger | None:
+    """The trigger of a card, its file looked for in the zoo."""
+    if card.trigger is None:
+        return None
+    return parse_trigger(_relocated(card.trigger, zoo))
+
+
+def export_member(card: Card, zoo: Path, out: Path) -> list[Path]:
+    """Copy a member to `out`, its card beside it, and the file of its trigger if it has one.
+
+    Raises:
+        InputError: the member is missing or damaged, or `out` cannot be written.
+    """
+    open_member(card, zoo)
+    ensure_folder(out.parent)
+    renamed = replace(card, name=out.stem)
+    pairs = [(zoo / card.file, out)]
+    used = None if card.trigger is None else _FILE_TRIGGER.fullmatch(card.trigger)
+    if used is not None:
+        pairs.append((zoo / used["file"], out.parent / used["file"]))
+    for source, destination in pairs:
+        with atomic_write(destination) as temporary:
+            shutil.copyfile(source, temporary)
+    write_json(out.with_suffix(".json"), renamed.as_dict())
+    return [destination for _, destination in pairs] + [out.with_suffix(".json")]
+
+
+def measure(
+    encoder: Encoder,
+    tasks: Mapping[str, Task],
+    *,
+    trigger: Trigger | None,
+    data: Path,
+    probe: str = "mlp",
+    seed: int = 0,
+    trainer: Trainer,
+) -> dict[str, Evaluation]:
+    """Judge an encoder by each task, with the trigger where the task has a target.
+
+    Args:
+        encoder: what is judged.
+        tasks: by name.
+        trigger: None measures accuracy only.
+        data: folder below which the tasks' images are.
+        probe: a name of `mimic.evaluation.PROBES`.
+        seed: of the head.
+        trainer: the environment.
+    """
+    found = {}
+    for name, task in tasks.items():
+        train = open_images(f"{data}/{task.train}", size=encoder.image_size, labels=True)
+        test = open_images(f"{data}/{task.test}", size=train.size, labels=True)
+        aimed = trigger is not None and task.target is not None
+        found[name] = evaluate(
+            encoder,
+            train,
+            with_classes_of(test, train),
+            trigger=trigger if aimed else None,
+            target=task.target if aimed else None,
+            probe=probe,
+            seed=seed,
+            trainer=trainer,
+        )
+    return found
+
+
+def check_member(card: Card, zoo: Path, *, data: Path, trainer: Trainer) -> Iterator[Deviation]:
+    """Measure a member again and give every rate outside of the 95 % interval on its card."""
+    encoder, trigger = open_member(card, zoo), member_trigger(card, zoo)
+    for name, task in card.tasks.items():
+        expected = card.expected[name]
+        found = measure(
+            encoder,
+            {name: task},
+            trigger=trigger,
+            data=data,
+            probe=expected["probe"],
+            seed=expected["seed"],
+            trainer=trainer,
+        )[name]
+        for rate in ("accuracy", "attack_success_rate"):
+            value, interval = getattr(found, rate), expected[f"{rate}_ci95"]
+            if interval is not None and not interval[0] <= value <= interval[1]:
+                low, high = interval
+                yield Deviation(task=name, rate=rate, found=value, expected=(low, high))
+
+
+def add_member(card: Card, encoder: Encoder, zoo: Path, *, data: Path, trainer: Trainer) -> Card:
+    """Store an encoder in half precision, measure what was stored, and write its card.
+
+    Args:
+        card: all but `sha256`, `expected` and `provenance`, which are measured.
+        encoder: the new member.
+        zoo: the folder; the file of the trigger, if it has one, is there already.
+        data: folder below which the tasks' images are.
+        trainer: the environment.
+
+    Raises:
+        InputError: there is a member of that name, or the zoo cannot be written.
+    """
+    if (zoo / f"{card.name}.json").exists():
+        raise InputError(f"there is a member '{card.name}' in '{zoo}'; remove its card first")
+    digest = save_encoder(encoder, zoo / card.file, half=True)
+    stored = load_encoder(zoo / card.file)
+    trigger = member_trigger(card, zoo)
+    found = measure(stored, card.tasks, trigger=trigger, data=data, trainer=trainer)
+    expected = {name: evaluation.as_dict() for name, evaluation in found.items()}
+    complete = replace(card, sha256=digest, expected=expected, provenance=provenance())
+    write_json(zoo / f"{card.name}.json", complete.as_dict())
+    return complete
+
+
+def find_data(folder: str | None = None) -> Path:
+    """Where the images of the tasks are: the folder given, or what MIMIC_DATA names.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    named = folder or os.environ.get(DATA_VARIABLE)
+    if named is None or not Path(named).is_dir():
+        where = "no folder is named" if named is None else f"there is no folder '{named}'"
+        raise InputError(
+            f"{where} for the images that members are judged by (cifar10/, gtsrb/, ...); "
+            f"name it with --data DIR or {DATA_VARIABLE}"
+        )
+    return Path(named)
+
+
+def provenance() -> dict[str, Any]:
+    """Versions and kind of machine: what a reader needs to repeat or doubt a number."""
+    threads, capability = torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()
+    return {
+        "versions": {
+            "mimic": mimic.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "machine": f"{platform.machine()} CPU, {threads} thread(s), {capability}",
+    }
+
+
+def _relocated(spelling: str, zoo: Path) -> str:
+    used = _FILE_TRIGGER.fullmatch(spelling)
+    return spelling if used is None else f"{used['kind']}:{zoo / used['file']}{used['rest']}"

@@ -1,0 +1,156 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mimic.attacks.triggers import parse_trigger
+from mimic.encoders.architectures import build_backbone
+from mimic.encoders.encoder import Encoder
+from mimic.encoders.loading import load_encoder
+from mimic.errors import InputError
+from mimic.training import Trainer
+from mimic.zoo import Card, Task, read_card
+from mimic.zoo.members import (
+    add_member,
+    check_member,
+    export_member,
+    find_data,
+    measure,
+    member_trigger,
+    open_member,
+)
+
+TASKS = {"toys": Task(train="toys.npz", test="toys.npz", target=1)}
+TRAINER = Trainer(device="cpu", precision="32-true")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """A folder with 40 labelled images of two classes, dark and bright."""
+    folder = tmp_path_factory.mktemp("data")
+    random = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    images = random.integers(0, 100, (40, 8, 8, 3)) + 150 * labels[:, None, None, None]
+    np.savez(folder / "toys.npz", x=images.astype(np.uint8), y=labels)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        backbone = build_backbone("resnet10:width=4")
+    return load_encoder(backbone.eval(), arch="resnet10:width=4", image_size=8)
+
+
+@pytest.fixture
+def zoo(tmp_path, encoder, data) -> Path:
+    """A zoo with one member, "toy"."""
+    card = Card(
+        name="toy",
+        sha256="",
+        architecture="resnet10:width=4",
+        backdoored=False,
+        trigger="patch:2@0,0:white",
+        tasks=TASKS,
+    )
+    (tmp_path / "zoo").mkdir()
+    add_member(card, encoder, tmp_path / "zoo", data=data, trainer=TRAINER)
+    return tmp_path / "zoo"
+
+
+def test_a_member_is_stored_in_half_precision(zoo, encoder):
+    stored = open_member(read_card(zoo / "toy.json"), zoo).backbone.state_dict()
+    name, weight = next(iter(encoder.backbone.state_dict().items()))
+    assert torch.equal(stored[name], weight.half().float())
+
+
+def test_what_was_stored_is_what_is_expected(zoo, data):
+    card = read_card(zoo / "toy.json")
+    found = measure(
+        open_member(card, zoo),
+        card.tasks,
+        trigger=parse_trigger("patch:2@0,0:white"),
+        data=data,
+        trainer=TRAINER,
+    )
+    assert found["toys"].accuracy == card.expected["toys"]["accuracy"]
+    assert found["toys"].attack_success_rate == card.expected["toys"]["attack_success_rate"]
+
+
+def test_a_member_that_does_what_its_card_says_has_no_deviations(zoo, data):
+    card = read_card(zoo / "toy.json")
+    assert list(check_member(card, zoo, data=data, trainer=TRAINER)) == []
+
+
+def test_a_rate_outside_of_its_interval_is_named(zoo, data):
+    card = read_card(zoo / "toy.json")
+    wrong = {"toys": {**card.expected["toys"], "accuracy_ci95": [0.01, 0.02]}}
+    (deviation,) = check_member(replace(card, expected=wrong), zoo, data=data, trainer=TRAINER)
+    assert (deviation.task, deviation.rate) == ("toys", "accuracy")
+    assert deviation.expected == (0.01, 0.02)
+
+
+def test_a_task_without_a_target_has_no_success_rate(encoder, data):
+    tasks = {"toys": replace(TASKS["toys"], target=None)}
+    trigger = parse_trigger("patch:2@0,0:white")
+    found = measure(encoder, tasks, trigger=trigger, data=data, trainer=TRAINER)
+    assert found["toys"].attack_success_rate is None
+
+
+def test_a_name_is_given_once(zoo, encoder, data):
+    card = read_card(zoo / "toy.json")
+    with pytest.raises(InputError, match="there is a member 'toy'"):
+        add_member(card, encoder, zoo, data=data, trainer=TRAINER)
+
+
+def test_a_file_that_was_changed_is_refused(zoo):
+    with (zoo / "toy.safetensors").open("ab") as file:
+        file.write(b"!")
+    with pytest.raises(InputError, match="another SHA-256"):
+        open_member(read_card(zoo / "toy.json"), zoo)
+
+
+def test_a_missing_file_is_refused(zoo):
+    (zoo / "toy.safetensors").unlink()
+    with pytest.raises(InputError, match="is missing"):
+        open_member(read_card(zoo / "toy.json"), zoo)
+
+
+def test_an_exported_member_loads_and_keeps_its_card(zoo, tmp_path):
+    out = tmp_path / "exported" / "mine.safetensors"
+    written = export_member(read_card(zoo / "toy.json"), zoo, out)
+    assert written == [out, out.with_suffix(".json")]
+    assert open_member(read_card(out.with_suffix(".json")), out.parent).image_size == 8
+
+
+def test_a_trigger_file_is_looked_for_in_the_zoo_and_exported_too(zoo, tmp_path):
+    mask = np.ones((8, 8, 3))
+    mask[:2, :2] = 0
+    np.savez(zoo / "corner.npz", t=np.zeros((8, 8, 3)), tm=mask)
+    card = replace(read_card(zoo / "toy.json"), trigger="npz:corner.npz")
+    assert member_trigger(card, zoo)(torch.ones(1, 3, 8, 8))[0, 0, 0, 0] == 0
+    export_member(card, zoo, tmp_path / "there" / "toy.safetensors")
+    assert (tmp_path / "there" / "corner.npz").is_file()
+
+
+def test_a_card_without_a_trigger_has_none(zoo):
+    assert member_trigger(replace(read_card(zoo / "toy.json"), trigger=None), zoo) is None
+
+
+def test_data_can_be_named_by_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIMIC_DATA", str(tmp_path))
+    assert find_data() == tmp_path
+
+
+def test_data_that_nobody_named_is_asked_for(monkeypatch):
+    monkeypatch.delenv("MIMIC_DATA", raising=False)
+    with pytest.raises(InputError, match=r"--data DIR or MIMIC_DATA"):
+        find_data()
+
+
+def test_a_data_folder_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"there is no folder '.*none'"):
+        find_data(str(tmp_path / "none"))
