@@ -59,9 +59,9 @@ EPOCHS, OUR_EPOCHS = 200, 100
 VARIANTS: dict[str, Defense] = {
     "mimic": Mimic(epochs=OUR_EPOCHS),
     "mimic-uniform": Mimic(epochs=OUR_EPOCHS, weighting="uniform"),
-    "mimic-no-search": Mimic(epochs=OUR_EPOCHS, search=False),
-    "mimic-no-patches": Mimic(epochs=OUR_EPOCHS, occluded_share=0.0),
-    "clone-only": Mimic(epochs=OUR_EPOCHS, occluded_share=0.0, stage_weight=0.0),
+    "mimic-no-search": Mimic(epochs=OUR_EPOCHS, searched_share=0.0, random_share=0.3),
+    "mimic-no-patches": Mimic(epochs=OUR_EPOCHS, searched_share=0.0, random_share=0.0),
+    "clone-only": Mimic(epochs=OUR_EPOCHS, searched_share=0.0, random_share=0.0, stage_weight=0.0),
     "mimic-published": PublishedMimic(epochs=EPOCHS, measured_on="student"),
     "mimic-described": PublishedMimic(epochs=EPOCHS, measured_on="teacher"),
     "scratch": FromScratch(epochs=EPOCHS),

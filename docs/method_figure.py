@@ -96,7 +96,7 @@ def _search_row(canvas: Canvas, top: float, digits: Sequence[Pixels]) -> None:
                 line=_SEARCH, arrow=True)  # fmt: skip
     canvas.text((396, top + 152), "next round", anchor="middle", size=12, fill=_SEARCH)
     canvas.path([(66, top - 24), (66, 344)], line=_SEARCH, arrow=True)
-    canvas.text((80, 362), "found patches: half of those laid on; random ones: the other half",
+    canvas.text((80, 362), "found patches: two of three that are laid on; random ones: the third",
                 size=12, fill=_SEARCH)  # fmt: skip
 
 

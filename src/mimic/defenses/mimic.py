@@ -6,9 +6,9 @@ the features, and per-stage losses weighted by the mutual information between st
 student that copies well copies the backdoor too, however, since a trigger is a function of the
 input like any other. What is ours breaks that link: the student sees an image with a patch on it
 and has to reach the feature that the teacher gives to the image without the patch. Features and
-maps are copied faithfully, but a patch is never allowed to change them. Half of the patches are
-random; the other half are those under which the teacher itself forgets what the image shows, found
-by a search that needs forward passes only.
+maps are copied faithfully, but a patch is never allowed to change them. Most of the patches are
+those under which the teacher itself forgets what the image shows, found by a search that needs
+forward passes only; some are random. Both cost accuracy, so neither gets more views than it needs.
 """
 
 from collections.abc import Mapping
@@ -22,6 +22,7 @@ from mimic.defenses.base import Defense, Purification
 from mimic.detection.patches import Patches
 from mimic.detection.search import search_patches
 from mimic.encoders.encoder import Encoder
+from mimic.errors import InputError
 from mimic.images.augment import Augmentation
 from mimic.images.imageset import ImageSet
 from mimic.images.occlusion import random_occlusion
@@ -41,9 +42,9 @@ class MimicObjective(Objective):
         size: height and width of the images, in pixels.
         weights: of the stage losses, by stage.
         clone_weight: of the clone loss.
-        occluded_share: share of the views that the student sees occluded, in [0, 1].
-        patches: what half of the occluded views are covered with, varied a little each time; None
-            covers all of them at random.
+        patches: what `searched_share` of the views are covered with, varied a little each time.
+        searched_share: share of the views that the student sees under one of them, in [0, 1].
+        random_share: share of the views that it sees under a random patch; both make at most 1.
         min_scale: smallest share of an image that a view shows.
     """
 
@@ -57,8 +58,9 @@ class MimicObjective(Objective):
         *,
         weights: Mapping[str, float],
         clone_weight: float,
-        occluded_share: float,
         patches: Patches | None,
+        searched_share: float,
+        random_share: float,
         min_scale: float,
     ) -> None:
         super().__init__()
@@ -67,8 +69,9 @@ class MimicObjective(Objective):
         self.augment = Augmentation(size, min_scale=min_scale)
         self.weights = dict(weights)
         self.clone_weight = clone_weight
-        self.occluded_share = occluded_share
         self.patches = patches
+        self.searched_share = searched_share if patches is not None else 0.0
+        self.random_share = random_share
 
     def forward(self, batch: Tensor) -> dict[str, Tensor]:
         """One forward pass of the student and one of the teacher over both views."""
@@ -84,17 +87,17 @@ class MimicObjective(Objective):
         return terms
 
     def occlude(self, views: Tensor) -> tuple[Tensor, Tensor]:
-        """Cover the first views with the patches given, the next ones at random, the rest not.
+        """Cover the first views with searched patches, the next ones at random, the rest not.
 
         Returns:
             What the student sees, and masks (batch, 1, height, width), 1 where a view is covered.
         """
-        occluded = round(len(views) * self.occluded_share)
-        given = 0 if self.patches is None else occluded // 2
-        parts = [random_occlusion(views[given:occluded])]
-        if self.patches is not None:
-            chosen = self.patches[torch.randint(len(self.patches), (given,))]
-            parts.insert(0, chosen.varied().lay(views[:given]))
+        searched = round(len(views) * self.searched_share)
+        occluded = round(len(views) * (self.searched_share + self.random_share))
+        parts = [random_occlusion(views[searched:occluded])]
+        if self.patches is not None and searched > 0:
+            chosen = self.patches[torch.randint(len(self.patches), (searched,))]
+            parts.insert(0, chosen.varied().lay(views[:searched]))
         parts.append((views[occluded:], torch.zeros_like(views[occluded:, :1])))
         seen, covered = zip(*parts, strict=True)
         return torch.cat(seen), torch.cat(covered)
@@ -129,9 +132,13 @@ class Mimic(Defense):
         clone_weight: of the clone loss on features.
         stage_weight: of the stage losses together; 0 copies features only.
         weighting: how `stage_weight` is shared among stages: by "information", or "uniform".
-        occluded_share: share of the views that the student sees occluded, in [0, 1].
-        search: whether half of the occlusions come from a search on the suspicious encoder.
+        searched_share: share of the views that the student sees under patches that a search found
+            on the suspicious encoder, in [0, 1]; 0 searches for none.
+        random_share: share of the views that it sees under random patches; both make at most 1.
         min_scale: smallest share of an image that a view shows.
+
+    Raises:
+        InputError: the shares are out of range.
     """
 
     epochs: int = 100
@@ -140,9 +147,17 @@ class Mimic(Defense):
     clone_weight: float = 2.0
     stage_weight: float = 1.0
     weighting: Literal["information", "uniform"] = "information"
-    occluded_share: float = 0.5
-    search: bool = True
+    searched_share: float = 0.2
+    random_share: float = 0.1
     min_scale: float = 0.2
+
+    def __post_init__(self) -> None:
+        shares = (self.searched_share, self.random_share)
+        if min(shares) < 0 or sum(shares) > 1:
+            raise InputError(
+                "searched_share and random_share must be 0 or more and at most 1 together, not "
+                f"{self.searched_share} and {self.random_share}"
+            )
 
     def run(self, suspect: Encoder, images: ImageSet, trainer: Trainer) -> Purification:
         """Localise, search, distil."""
@@ -151,7 +166,7 @@ class Mimic(Defense):
         if self.weighting == "uniform":
             shares = dict.fromkeys(shares, 1 / len(shares))
         patches = None
-        if self.search and self.occluded_share > 0:
+        if self.searched_share > 0:
             patches = search_patches(suspect, images, seed=self.seed, trainer=trainer).patches
         student = suspect.reinitialized(self.seed)
         objective = MimicObjective(
@@ -160,8 +175,9 @@ class Mimic(Defense):
             images.size,
             weights={k: self.stage_weight * share for k, share in shares.items()},
             clone_weight=self.clone_weight,
-            occluded_share=self.occluded_share,
             patches=patches,
+            searched_share=self.searched_share,
+            random_share=self.random_share,
             min_scale=self.min_scale,
         )
         plan = Plan(
