@@ -1,6 +1,6 @@
 import torch
 
-from mimic.pretraining.heads import projection_head
+from mimic.pretraining.heads import deep_head, plain_head, projection_head
 
 
 def shapes(head):
@@ -18,3 +18,23 @@ def test_widths_can_be_set():
 
 def test_features_become_projections():
     assert projection_head(12, outputs=5)(torch.rand(4, 12)).shape == (4, 5)
+
+
+def test_the_plain_head_treats_every_row_alone():
+    head, rows = plain_head(12, outputs=5).train(), torch.rand(4, 12)
+    torch.testing.assert_close(head(rows)[:1], head(rows[:1]))
+
+
+def test_the_plain_head_has_two_layers_with_biases():
+    assert shapes(plain_head(12, outputs=5)) == [(12, 12), (12,), (5, 12), (5,)]
+
+
+def test_projections_of_the_deep_head_are_standardised():
+    projections = deep_head(12, outputs=5).train()(torch.rand(64, 12))
+    torch.testing.assert_close(projections.mean(0), torch.zeros(5), atol=1e-5, rtol=0)
+    torch.testing.assert_close(projections.var(0, correction=0), torch.ones(5), atol=0.01, rtol=0)
+
+
+def test_the_deep_head_has_three_layers_and_no_scale_at_the_end():
+    norm = [(12,), (12,)]
+    assert shapes(deep_head(12, outputs=5)) == [(12, 12), *norm, (12, 12), *norm, (5, 12)]

@@ -63,7 +63,7 @@ class Pretrain(Command):
         from mimic.pretraining import METHODS
 
         if self.method not in METHODS:
-            raise InputError(f"method '{self.method}' is unknown; there is {', '.join(METHODS)}")
+            raise InputError(f"method '{self.method}' is unknown; there are {', '.join(METHODS)}")
         out = encoder_file(self.out)
         method = METHODS[self.method](
             **given(

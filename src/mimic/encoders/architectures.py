@@ -1,20 +1,32 @@
 """Architectures by name: `resnet18`, or with settings `resnet10:width=32,stem_stride=2`."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import nn
 
 from mimic.encoders.resnet import BasicBlock, Bottleneck, ResNet
+from mimic.encoders.vit import VisionTransformer
 from mimic.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """How to build a backbone, and what it expects by default."""
+    """How to build a backbone.
+
+    Attributes:
+        summary: one line for lists.
+        build: takes the settings as keywords, whole numbers with defaults.
+    """
 
     summary: str
     build: Callable[..., nn.Module]
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Names of the settings."""
+        return tuple(inspect.signature(self.build).parameters)
 
 
 def _resnet(block: type[BasicBlock] | type[Bottleneck], *depths: int) -> Callable[..., nn.Module]:
@@ -37,19 +49,23 @@ ARCHITECTURES: dict[str, Architecture] = {
     "resnet50": Architecture(
         summary="CIFAR ResNet, 3-4-6-3 bottlenecks", build=_resnet(Bottleneck, 3, 4, 6, 3)
     ),
+    "vit_tiny": Architecture(
+        summary="vision transformer on patches of 4x4, 12 blocks", build=VisionTransformer
+    ),
 }
-_SETTINGS = ("width", "stem_stride")
 
 
 def build_backbone(architecture: str) -> nn.Module:
     """Build a backbone with fresh weights.
 
     Args:
-        architecture: a name of `ARCHITECTURES`, optionally with settings after a colon:
-            `width` (channels of the first stage) and `stem_stride`.
+        architecture: a name of `ARCHITECTURES`, optionally with settings after a colon. ResNets
+            have `width` (channels of the first stage) and `stem_stride`; transformers have `dim`,
+            `depth`, `heads` and `patch`.
 
     Raises:
-        InputError: the name or a setting is unknown, or a value is not a positive whole number.
+        InputError: the name or a setting is unknown, a value is not a positive whole number, or
+            values do not go together.
     """
     name, _, settings = architecture.partition(":")
     if name not in ARCHITECTURES:
@@ -57,13 +73,14 @@ def build_backbone(architecture: str) -> nn.Module:
             f"architecture '{name}' is unknown; there are {', '.join(ARCHITECTURES)}, "
             "with settings as in resnet10:width=32,stem_stride=2"
         )
+    known = ARCHITECTURES[name].settings
     values: dict[str, int] = {}
     for setting in filter(None, settings.split(",")):
         key, _, value = setting.partition("=")
-        if key not in _SETTINGS or not value.isdecimal() or int(value) < 1:
+        if key not in known or not value.isdecimal() or int(value) < 1:
             raise InputError(
                 f"setting '{setting}' of architecture '{name}' is not understood; "
-                f"write {', '.join(f'{known}=N' for known in _SETTINGS)} with N of 1 or more"
+                f"write {', '.join(f'{each}=N' for each in known)} with N of 1 or more"
             )
         values[key] = int(value)
     return ARCHITECTURES[name].build(**values)

@@ -152,8 +152,9 @@ def recognize(checkpoint: Checkpoint) -> str | None:
         for tensor in tensors.values()
         if tensor.ndim == 4 and tensor.shape[1:] == (3, 3, 3)
     }
-    for name in ARCHITECTURES:
-        for width in stems:
+    for name, architecture in ARCHITECTURES.items():
+        # of a transformer, shapes do not tell the number of heads
+        for width in stems if "width" in architecture.settings else ():
             spelling = name if width == 64 else f"{name}:width={width}"
             with torch.device("meta"):
                 backbone = build_backbone(spelling)

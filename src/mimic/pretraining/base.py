@@ -1,13 +1,49 @@
 """Pretraining: settings plus the objective and the plan that train an encoder without labels."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, cast, final
+
+import torch
+from torch import Tensor, nn
 
 from mimic.encoders.encoder import Encoder
+from mimic.errors import InputError
+from mimic.images.augment import Augmentation
 from mimic.images.imageset import ImageSet
+from mimic.images.pixels import to_unit_range
 from mimic.training import Objective, Plan, Trainer
 from mimic.training.randomness import seeded
+
+
+class TwoViews(Objective):
+    """Base of the objectives that compare two random views of each image.
+
+    Args:
+        learner: what is trained and saved, by name; the encoder is "encoder".
+        size: height and width of the images, in pixels.
+        min_scale: smallest share of an image that a view shows.
+    """
+
+    learner: nn.ModuleDict
+
+    def __init__(
+        self, learner: Mapping[str, nn.Module], size: tuple[int, int], *, min_scale: float
+    ) -> None:
+        super().__init__()
+        self.learner = nn.ModuleDict(learner)
+        self.augment = Augmentation(size, min_scale=min_scale)
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder that is trained, without its projection head."""
+        return cast(Encoder, self.learner["encoder"])
+
+    def views(self, batch: Tensor) -> Tensor:
+        """Two views of each image, floats in [0, 1], shape (2 * batch, ...), first views first."""
+        images = to_unit_range(batch)
+        return self.augment(torch.cat([images, images]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +72,12 @@ class Pretraining(ABC):
     seed: int = 0
 
     @abstractmethod
-    def objective(self, encoder: Encoder, size: tuple[int, int]) -> Objective:
+    def objective(self, encoder: Encoder, images: ImageSet) -> Objective:
         """What is minimised; it trains `encoder` itself, not a copy.
 
         Args:
             encoder: with fresh weights.
-            size: height and width of the images, in pixels.
+            images: what it will be trained on; their size and number matter, not what they show.
         """
 
     @abstractmethod
@@ -59,8 +95,11 @@ class Pretraining(ABC):
             InputError: a setting is out of range, or there are no images.
             RunError: the training failed.
         """
+        if len(images) == 0:
+            raise InputError(f"there is nothing to train on: '{images.name}' holds no images")
+        plan = self.plan()
         fresh = encoder.reinitialized(self.seed)
         with seeded(self.seed):
-            objective = self.objective(fresh, images.size)
-        trainer.fit(objective, images, self.plan(), name=self.name)
+            objective = self.objective(fresh, images)
+        trainer.fit(objective, images, plan, name=self.name)
         return fresh.eval().cpu()

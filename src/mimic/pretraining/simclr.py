@@ -5,21 +5,19 @@ arXiv:2002.05709; constants as in the CIFAR-10 encoder of BadEncoder's released 
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mimic.encoders.encoder import Encoder
-from mimic.images.augment import Augmentation
-from mimic.images.pixels import to_unit_range
+from mimic.images.imageset import ImageSet
 from mimic.losses.contrastive import nt_xent
-from mimic.pretraining.base import Pretraining
+from mimic.pretraining.base import Pretraining, TwoViews
 from mimic.pretraining.heads import projection_head
 from mimic.training import Objective, Plan
 
 
-class SimClrObjective(Objective):
+class SimClrObjective(TwoViews):
     """NT-Xent between projections of two views.
 
     Args:
@@ -29,8 +27,6 @@ class SimClrObjective(Objective):
         min_scale: smallest share of an image that a view shows.
     """
 
-    learner: nn.ModuleDict
-
     def __init__(
         self,
         encoder: Encoder,
@@ -39,22 +35,13 @@ class SimClrObjective(Objective):
         temperature: float = 0.5,
         min_scale: float = 0.08,
     ) -> None:
-        super().__init__()
         head = projection_head(encoder.feature_dimension(size))
-        self.learner = nn.ModuleDict({"encoder": encoder, "head": head})
-        self.augment = Augmentation(size, min_scale=min_scale)
+        super().__init__({"encoder": encoder, "head": head}, size, min_scale=min_scale)
         self.temperature = temperature
-
-    @property
-    def encoder(self) -> Encoder:
-        """The encoder that is trained, without its projection head."""
-        return cast(Encoder, self.learner["encoder"])
 
     def forward(self, batch: Tensor) -> dict[str, Tensor]:
         """One forward pass over both views, so that batch normalisation is updated once."""
-        images = to_unit_range(batch)
-        views = self.augment(torch.cat([images, images]))
-        return self.contrast(self.encoder(views))
+        return self.contrast(self.encoder(self.views(batch)))
 
     def contrast(self, features: Tensor) -> dict[str, Tensor]:
         """The contrastive term of features (2 * batch, dimension), first views first."""
@@ -77,10 +64,10 @@ class SimClr(Pretraining):
     warmup_epochs: float = 0.0
     temperature: float = 0.5
 
-    def objective(self, encoder: Encoder, size: tuple[int, int]) -> Objective:
+    def objective(self, encoder: Encoder, images: ImageSet) -> Objective:
         """NT-Xent with a fresh projection head."""
         return SimClrObjective(
-            encoder, size, temperature=self.temperature, min_scale=self.min_scale
+            encoder, images.size, temperature=self.temperature, min_scale=self.min_scale
         )
 
     def plan(self) -> Plan:
