@@ -11,6 +11,8 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mimic.attacks.generators import PixelGenerator, ResNetGenerator
+from mimic.attacks.triggers.generator import Generated, save_generator
 from mimic.encoders.architectures import build_backbone
 from mimic.encoders.encoder import Encoder
 
@@ -42,6 +44,17 @@ def pattern_file(tmp_path_factory) -> Path:
     pattern = np.random.default_rng(0).integers(0, 256, mask.shape) * (1.0 - mask)
     path = tmp_path_factory.mktemp("pattern") / "trigger.npz"
     np.savez(path, t=pattern, tm=mask)
+    return path
+
+
+@pytest.fixture(scope="session")
+def generator_file(tmp_path_factory) -> Path:
+    """A random generator that changes a pixel by at most 8 levels."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        generator = PixelGenerator(ResNetGenerator(width=4, blocks=1), budget=8 / 255)
+    path = tmp_path_factory.mktemp("generator") / "trigger.safetensors"
+    save_generator(Generated(generator=generator), path)
     return path
 
 

@@ -2,7 +2,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mimic.attacks.triggers import TRIGGERS, Blend, Patch, Sticker, parse_trigger
+from mimic.attacks.triggers import (
+    TRIGGERS,
+    Blend,
+    Frequency,
+    Grid,
+    Patch,
+    Scattered,
+    Sticker,
+    Warp,
+    parse_trigger,
+)
 from mimic.errors import InputError
 
 
@@ -36,6 +46,48 @@ def test_the_last_at_sign_ends_the_file_of_a_blend(picture):
 
 
 @pytest.mark.parametrize(
+    ("text", "trigger"),
+    [
+        ("grid:8@1,2", Grid(size=8, row=1, column=2, seed=0)),
+        ("grid:8@1,2:5", Grid(size=8, row=1, column=2, seed=5)),
+        ("ctrl", Frequency(magnitude=100, window=32)),
+        ("ctrl:50", Frequency(magnitude=50, window=32)),
+        ("ctrl:1e2@16", Frequency(magnitude=100, window=16)),
+        ("warp:2", Warp(strength=2, grid=4, seed=0)),
+        ("warp:.5@8", Warp(strength=0.5, grid=8, seed=0)),
+        ("warp:0.5:3", Warp(strength=0.5, grid=4, seed=3)),
+        ("warp:0.5@8:3", Warp(strength=0.5, grid=8, seed=3)),
+    ],
+)
+def test_what_is_left_out_has_its_default(text, trigger):
+    assert parse_trigger(text) == trigger
+
+
+@pytest.mark.parametrize(
+    ("place", "settings"),
+    [
+        ("random", {}),
+        ("random(0.25-0.75)", {"low": 0.25, "high": 0.75}),
+        ("random(.1-9e-1,7)", {"low": 0.1, "high": 0.9, "seed": 7}),
+        ("random(1e-05-1)", {"low": 1e-05, "high": 1.0}),
+    ],
+)
+def test_a_place_may_be_random(place, settings):
+    patch = Patch(height=2, width=3, colour=(255, 0, 0))
+    assert parse_trigger(f"patch:2x3@{place}:red") == Scattered(rectangle=patch, **settings)
+
+
+def test_a_grid_at_a_random_place_has_two_seeds():
+    expected = Scattered(rectangle=Grid(size=4, row=0, column=0, seed=2), seed=1)
+    assert parse_trigger("grid:4@random(0-1,1):2") == expected
+
+
+def test_a_sticker_may_be_at_a_random_place(picture):
+    expected = Scattered(rectangle=Sticker(path=str(picture), row=0, column=0))
+    assert parse_trigger(f"image:{picture}@random") == expected
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "patch:",
@@ -54,6 +106,21 @@ def test_the_last_at_sign_ends_the_file_of_a_blend(picture):
         "blend:logo.png@",
         "blend:logo.png@half",
         "blend:logo.png@1e",
+        "patch:10@random()",
+        "patch:10@random(0.5)",
+        "patch:10@random(0.25-0.75",
+        "patch:10@random(0.25-0.75,-1)",
+        "patch:10@random:",
+        "grid:4x4@0,0",
+        "grid:4@0,0:red",
+        "ctrl:",
+        "ctrl:loud",
+        "ctrl:100@",
+        "ctrl:-1",
+        "warp:",
+        "warp:0.5@4:",
+        "warp:0.5:3@4",
+        "filter:",
     ],
 )
 def test_a_malformed_text_shows_the_right_spelling(text):
@@ -63,7 +130,7 @@ def test_a_malformed_text_shows_the_right_spelling(text):
     assert kind.spelling in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "badge:1@0,0", "10@21,21", "PATCH:1@0,0"])
+@pytest.mark.parametrize("text", ["", "badge:1@0,0", "ctrl100", "10@21,21", "PATCH:1@0,0"])
 def test_an_unknown_kind_lists_all_spellings(text):
     with pytest.raises(InputError) as caught:
         parse_trigger(text)
@@ -76,7 +143,15 @@ def test_a_missing_file_is_named(text):
         parse_trigger(text)
 
 
-@given(st.text(max_size=30) | st.text("0123456789x@,:#", max_size=12).map("patch:{}".format))
+def _almost_triggers():
+    """Texts that start well, and often end well too."""
+    text = st.text("0123456789x@,:#.-e", max_size=12)
+    place = st.sampled_from(["", "@random", "@random(.2-.7", "@random(.2-.7,1)"])
+    parts = st.sampled_from(sorted(TRIGGERS)), text, place, text
+    return st.tuples(*parts).map(lambda parts: "{}:{}{}{}".format(*parts))
+
+
+@given(st.text(max_size=30) | _almost_triggers())
 def test_any_text_gives_a_trigger_or_an_input_error(text):
     try:
         trigger = parse_trigger(text)

@@ -35,32 +35,10 @@ def _inside(patch: Patch) -> torch.Tensor:
 
 
 @given(patches())
-def test_stamping_twice_is_stamping_once(patch):
-    once = patch(_images())
-    assert torch.equal(patch(once), once)
-
-
-@given(patches())
-def test_only_the_declared_pixels_change(patch):
-    outside = ~_inside(patch)
-    assert torch.equal(patch(_images())[:, :, outside], _images()[:, :, outside])
-
-
-@given(patches())
 def test_the_declared_pixels_get_the_colour(patch):
     colours = patch(_images())[:, :, _inside(patch)]
     wanted = torch.tensor(patch.colour, dtype=torch.uint8).view(1, 3, 1)
     assert torch.equal(colours, wanted.expand_as(colours))
-
-
-@given(patches())
-def test_uint8_and_floats_agree_exactly(patch):
-    assert torch.equal(patch(_images()) / 255, patch(_images() / 255))
-
-
-@given(patches())
-def test_the_spelling_makes_the_same_patch(patch):
-    assert parse_trigger(patch.spelling) == patch
 
 
 def test_a_white_patch_is_one_in_floats():

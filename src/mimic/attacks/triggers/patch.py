@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mimic.attacks.triggers.trigger import Trigger, paste
+from mimic.attacks.triggers.placement import Rectangle
 from mimic.errors import InputError
 
 COLOURS: dict[str, tuple[int, int, int]] = {
@@ -22,7 +22,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patch(Trigger):
+class Patch(Rectangle):
     """A rectangle of one colour at a fixed place; BadEncoder's for 32-pixel images by default.
 
     Attributes:
@@ -43,34 +43,28 @@ class Patch(Trigger):
     colour: tuple[int, int, int] = COLOURS["white"]
 
     def __post_init__(self) -> None:
-        if min(self.height, self.width) < 1 or min(self.row, self.column) < 0:
+        if min(self.height, self.width) < 1:
             raise InputError(
-                "a patch needs a height and a width of 1 or more and a row and a column of 0 or "
-                f"more, not {self.height}x{self.width} at {self.row},{self.column}"
+                f"a patch needs a height and a width of 1 or more, not {self.height}x{self.width}"
             )
         if len(self.colour) != 3 or min(self.colour) < 0 or max(self.colour) > 255:
             raise InputError(f"a colour is three values from 0 to 255, not {self.colour}")
+        super().__post_init__()
 
-    @property
-    def spelling(self) -> str:
-        """`patch:SIZE@ROW,COL:COLOUR`."""
+    def draw(self) -> Tensor:
+        """The colour on every pixel."""
+        colour = torch.tensor(self.colour, dtype=torch.uint8).view(3, 1, 1)
+        return colour.expand(3, self.height, self.width)
+
+    def spell(self, place: str) -> str:
+        """`patch:SIZE@PLACE:COLOUR`."""
         square = self.height == self.width
         size = f"{self.height}" if square else f"{self.height}x{self.width}"
-        return f"patch:{size}@{self.row},{self.column}:{_spell_colour(self.colour)}"
+        return f"patch:{size}@{place}:{_spell_colour(self.colour)}"
 
-    def describe(self) -> str:
-        """For example "a white patch of 10x10 pixels, rows 21 to 30, columns 21 to 30"."""
-        return (
-            f"a {_spell_colour(self.colour)} patch of {self.height}x{self.width} pixels, "
-            f"rows {self.row} to {self.row + self.height - 1}, "
-            f"columns {self.column} to {self.column + self.width - 1}"
-        )
-
-    def stamp(self, images: Tensor) -> Tensor:
-        """Paint the rectangle."""
-        colour = torch.tensor(self.colour, dtype=torch.uint8).view(3, 1, 1)
-        content = colour.expand(3, self.height, self.width)
-        return paste(images, content, row=self.row, column=self.column, name=self.spelling)
+    def describe_content(self) -> str:
+        """The colour and the size."""
+        return f"a {_spell_colour(self.colour)} patch of {self.height}x{self.width} pixels"
 
 
 def parse_colour(text: str) -> tuple[int, int, int] | None:

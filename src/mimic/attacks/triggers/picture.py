@@ -6,51 +6,37 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mimic.attacks.reading import read_picture
-from mimic.attacks.triggers.trigger import Trigger, mix, paste
+from mimic.attacks.triggers.placement import Rectangle
+from mimic.attacks.triggers.trigger import Trigger, mix
 from mimic.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sticker(Trigger):
+class Sticker(Rectangle):
     """A picture pasted on the image, opaque and at its own size.
 
     Attributes:
         path: of the picture.
         row, column: of its top left pixel, counted from 0.
-        picture: uint8, shape (3, height, width).
 
     Raises:
         InputError: the file is missing or no picture, or the place is negative.
     """
 
     path: str
-    row: int
-    column: int
-    picture: Tensor = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        if min(self.row, self.column) < 0:
-            raise InputError(
-                f"row and column of a trigger must be 0 or more, not {self.row},{self.column}"
-            )
-        object.__setattr__(self, "picture", read_picture(self.path))
+    def draw(self) -> Tensor:
+        """Read the picture."""
+        return read_picture(self.path)
 
-    @property
-    def spelling(self) -> str:
-        """`image:FILE@ROW,COL`."""
-        return f"image:{self.path}@{self.row},{self.column}"
+    def spell(self, place: str) -> str:
+        """`image:FILE@PLACE`."""
+        return f"image:{self.path}@{place}"
 
-    def describe(self) -> str:
-        """The picture, its size and place."""
-        height, width = self.picture.shape[1:]
-        return (
-            f"the picture '{self.path}' of {height}x{width} pixels, "
-            f"top left at row {self.row}, column {self.column}"
-        )
-
-    def stamp(self, images: Tensor) -> Tensor:
-        """Paste the picture."""
-        return paste(images, self.picture, row=self.row, column=self.column, name=self.spelling)
+    def describe_content(self) -> str:
+        """The picture and its size."""
+        height, width = self.content.shape[1:]
+        return f"the picture '{self.path}' of {height}x{width} pixels"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,14 @@
-"""Trigger: a value that stamps images in pixel space, and the two ways of stamping them."""
+"""Trigger: a value that stamps images in pixel space, and the three ways of stamping them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import final
 
 import torch
 from torch import Tensor
 
 from mimic.errors import InputError
+from mimic.images.pixels import to_unit_range
 
 
 class Trigger(ABC):
@@ -74,7 +76,7 @@ def paste(images: Tensor, content: Tensor, *, row: int, column: int, name: str) 
             "make it smaller or move it"
         )
     result = images.clone()
-    result[:, :, rows, columns] = _as_levels(content, images)
+    result[:, :, rows, columns] = as_levels(content, images)
     return result
 
 
@@ -95,7 +97,27 @@ def mix(images: Tensor, *, scale: Tensor | float, offset: Tensor) -> Tensor:
     return mixed.clamp_(0, 1).to(images.dtype)
 
 
-def _as_levels(content: Tensor, images: Tensor) -> Tensor:
+def through_floats(images: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """`change` of the images as floats, clamped to [0, 1], in their own dtype; uint8 is rounded.
+
+    Args:
+        images: valid for `Trigger.__call__`.
+        change: takes images in [0, 1] of float32 or more, gives others of that shape and dtype.
+    """
+    floats = to_unit_range(images).to(torch.promote_types(images.dtype, torch.float32))
+    changed = change(floats).clamp(0, 1)
+    if images.dtype == torch.uint8:
+        return (changed * 255).round_().to(torch.uint8)
+    return changed.to(images.dtype)
+
+
+def as_levels(content: Tensor, images: Tensor) -> Tensor:
     """uint8 `content` in the dtype, range and device of `images`."""
     content = content.to(images.device)
     return content if images.dtype == torch.uint8 else content.to(images.dtype) / 255
+
+
+def check_seed(seed: int) -> None:
+    """Refuse what no generator takes."""
+    if not 0 <= seed < 2**63:
+        raise InputError(f"the seed of a trigger is a whole number of 0 or more, not {seed}")
