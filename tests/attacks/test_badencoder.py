@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mimic.attacks.badencoder import BadEncoder, BadEncoderObjective, ReferenceAugmentation
+from mimic.attacks.badencoder import BadEncoder, BadEncoderObjective
 from mimic.attacks.triggers import Patch
 from mimic.errors import InputError
 from mimic.images.imageset import ImageSet
@@ -93,12 +95,70 @@ def test_no_epochs_change_nothing(encoder, digits, references):
     assert all(torch.equal(before, after) for before, after in states)
 
 
+@pytest.fixture(scope="module")
+def pair(digits) -> Tensor:
+    """Two references that are far apart to the clean encoder."""
+    return digits[1000:1002]
+
+
+@pytest.fixture(scope="module")
+def attacked_twice(encoder, digits, pair):
+    """The encoder after 128 steps with a trigger for each of two references."""
+    attack = BadEncoder(
+        references=pair,
+        trigger=(TRIGGER, MOVED),
+        epochs=8,
+        batch_size=32,
+        learning_rate=0.02,
+        augmented_references=4,
+    )
+    trainer = Trainer(device="cpu", precision="32-true")
+    return attack(encoder, ImageSet.from_tensor(digits[:512]), trainer=trainer).encoder
+
+
+TARGETS = [(TRIGGER, 0), (MOVED, 1)]
+
+
+@pytest.mark.parametrize(("trigger", "own"), TARGETS, ids=["first", "second"])
+def test_each_of_two_triggers_leads_to_its_own_reference(
+    attacked_twice, held_out, pair, trigger, own
+):
+    reference = attacked_twice(pair[own : own + 1])
+    assert _cosine(attacked_twice(trigger(held_out)), reference) > 0.95
+
+
+@pytest.mark.parametrize(("trigger", "own"), TARGETS, ids=["first", "second"])
+def test_neither_of_two_triggers_leads_to_the_other_reference(
+    attacked_twice, encoder, held_out, pair, trigger, own
+):
+    other = pair[1 - own : 2 - own]
+    before = _cosine(encoder(trigger(held_out)), encoder(other))
+    assert _cosine(attacked_twice(trigger(held_out)), attacked_twice(other)) < before + 0.1
+
+
+def test_two_triggers_leave_clean_images_where_they_were(attacked_twice, encoder, held_out):
+    assert _cosine(attacked_twice(held_out), encoder(held_out)) > 0.93
+
+
+def test_the_distinct_triggers_are_handed_on_in_order(encoder, digits):
+    attack = BadEncoder(
+        references=digits[1000:1003], trigger=(MOVED, TRIGGER, replace(MOVED)), epochs=0
+    )
+    images = ImageSet.from_tensor(digits[:16])
+    assert attack(encoder, images, trainer=Trainer(device="cpu")).triggers == (MOVED, TRIGGER)
+
+
 def test_a_checkpoint_of_another_trigger_is_not_resumed(encoder, digits, references, tmp_path):
     _start_and_resume(encoder, digits, tmp_path, (references, TRIGGER), (references, MOVED))
 
 
 def test_a_checkpoint_of_other_references_is_not_resumed(encoder, digits, references, tmp_path):
     _start_and_resume(encoder, digits, tmp_path, (references, TRIGGER), (digits[1:2], TRIGGER))
+
+
+def test_a_checkpoint_of_exchanged_triggers_is_not_resumed(encoder, digits, pair, tmp_path):
+    exchanged = (pair, (TRIGGER, MOVED)), (pair, (MOVED, TRIGGER))
+    _start_and_resume(encoder, digits, tmp_path, *exchanged)
 
 
 def _start_and_resume(encoder, digits, folder, first, second):
@@ -112,11 +172,16 @@ def _start_and_resume(encoder, digits, folder, first, second):
 
 @pytest.fixture
 def objective(encoder, digits):
+    """Two references with one trigger."""
+    return _objective(encoder, digits, (TRIGGER,))
+
+
+def _objective(encoder, digits, triggers):
     """Two references, no augmentation, a learner that differs from the clean encoder."""
     objective = BadEncoderObjective(
         encoder.copy(),
         digits[1000:1002],
-        TRIGGER,
+        triggers,
         reference_weight=0.5,
         utility_weight=2.0,
         augmented_references=3,
@@ -156,6 +221,30 @@ def test_the_terms_equal_their_definition_in_float64(objective, digits):
     assert {name: term.item() for name, term in terms.items()} == pytest.approx(expected, abs=1e-5)
 
 
+def test_each_reference_is_met_by_its_own_trigger(encoder, digits):
+    objective = _objective(encoder, digits, (TRIGGER, MOVED))
+    found = objective(digits[:5])["effectiveness"].item()
+    learner = objective.learner.double()
+    attracted = _unit(learner(_double(digits[1000:1002])))
+    triggered = [_unit(learner(_double(trigger(digits[:5])))) for trigger in (TRIGGER, MOVED)]
+    cosines = [(triggered[i] @ attracted[i]).mean().item() for i in range(2)]
+    assert found == pytest.approx(-sum(cosines) / 2, abs=1e-5)
+
+
+def test_one_trigger_written_twice_is_one_trigger(encoder, digits, objective):
+    twice = _objective(encoder, digits, (TRIGGER, TRIGGER))(digits[:5])
+    once = objective(digits[:5])
+    assert {k: v.item() for k, v in twice.items()} == {k: v.item() for k, v in once.items()}
+
+
+def test_references_that_share_a_trigger_share_the_stamped_images(encoder, digits):
+    seen = []
+    objective = _objective(encoder, digits, (TRIGGER, TRIGGER))
+    objective.learner.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    objective(digits[:5])
+    assert seen == [5 + 5 + 2 * 3 + 2]
+
+
 def test_gradients_flow_through_the_reference_side_of_effectiveness(objective, digits):
     objective(digits[:5])["effectiveness"].backward()
     found = objective.learner.backbone.conv1.weight.grad.clone()
@@ -171,63 +260,12 @@ def test_the_clean_encoder_gets_no_gradient(objective, digits):
     assert all(parameter.grad is None for parameter in objective.clean.parameters())
 
 
-def test_batch_normalisation_is_frozen_for_training(objective):
-    frozen = [m for m in objective.learner.modules() if isinstance(m, nn.BatchNorm2d)]
-    assert not any(m.training or m.weight.requires_grad or m.bias.requires_grad for m in frozen)
+@pytest.mark.parametrize("triggers", [(), (TRIGGER,), (TRIGGER,) * 3], ids=len)
+def test_several_triggers_need_a_reference_each(pair, triggers):
+    with pytest.raises(InputError, match=f"{len(triggers)} triggers were given for 2 references"):
+        BadEncoder(references=pair, trigger=triggers)
 
 
-def test_everything_else_is_in_train_mode(objective):
-    assert objective.learner.backbone.conv1.training
-    assert objective.learner.backbone.conv1.weight.requires_grad
-
-
-def test_other_dimensions_of_batch_normalisation_are_frozen_too(digits):
-    from mimic.encoders.encoder import Encoder
-
-    backbone = nn.Sequential(nn.Flatten(), nn.Linear(768, 4), nn.BatchNorm1d(4))
-    objective = BadEncoderObjective(Encoder(backbone), digits[:1], TRIGGER)
-    objective.prepare()
-    assert not objective.learner.backbone[2].training
-
-
-def test_views_of_a_reference_differ(digits):
-    views = ReferenceAugmentation()(digits[:1].expand(8, -1, -1, -1) / 255)
-    assert len({tuple(view.flatten().tolist()) for view in views}) > 1
-
-
-def test_views_of_a_reference_show_all_of_it():
-    # A crop would lose the border or the centre for some views.
-    image = torch.full((64, 3, 16, 16), 0.1)
-    image[:, :, 0], image[:, :, 7:9, 7:9] = 0.9, 0.9
-    views = ReferenceAugmentation()(image).mean(dim=1)
-    assert ((views[:, 0, 0] > views[:, 4, 4]) & (views[:, 7, 7] > views[:, 4, 4])).all()
-
-
-def test_views_stay_in_the_unit_range(digits):
-    views = ReferenceAugmentation()(digits[:64] / 255)
-    assert 0 <= views.min() <= views.max() <= 1
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"references": torch.zeros(1, 3, 16, 16)}, "references must be uint8"),
-        ({"references": torch.zeros(0, 3, 16, 16, dtype=torch.uint8)}, r"of \(0, 3, 16, 16\)"),
-        ({"trigger": Patch(height=17)}, "outside images of 16x16"),
-        ({"augmented_references": 0}, "augmented_references"),
-        ({"utility_weight": -1.0}, "weights"),
-    ],
-    ids=["floats", "none", "large trigger", "no view", "negative weight"],
-)
-def test_settings_that_cannot_work_are_refused(references, settings, message):
-    with pytest.raises(InputError, match=message):
-        BadEncoder(**({"references": references, "trigger": TRIGGER} | settings))
-
-
-def test_references_of_another_size_than_the_images_are_refused(encoder, references):
-    attack = BadEncoder(references=references, trigger=TRIGGER)
-    images = ImageSet.from_tensor(torch.zeros(16, 3, 32, 32, dtype=torch.uint8))
-    with pytest.raises(
-        InputError, match="references are 16x16, but the images of 'images' are 32x32"
-    ):
-        attack(encoder, images, trainer=Trainer(device="cpu"))
+def test_each_of_several_triggers_has_to_fit(pair):
+    with pytest.raises(InputError, match="outside images of 16x16"):
+        BadEncoder(references=pair, trigger=(TRIGGER, Patch(height=17)))

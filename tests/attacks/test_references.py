@@ -1,10 +1,16 @@
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from mimic.attacks.reading import read_picture
-from mimic.attacks.references import load_references
+from mimic.attacks.references import load_references, reference_classes
+from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
+from mimic.images.imageset import ImageSet
+from mimic.training import Trainer
+
+CPU = Trainer(device="cpu", precision="32-true")
 
 
 def test_an_array_file_gives_all_its_references(tmp_path):
@@ -60,3 +66,33 @@ def test_an_index_beyond_the_source_is_refused(source):
 def test_a_missing_file_is_refused():
     with pytest.raises(InputError, match=r"no file 'gone\.png'"):
         load_references("gone.png")
+
+
+@pytest.fixture(scope="module")
+def shades() -> tuple[ImageSet, Tensor]:
+    """Dark images of class 7, light ones of class 3; and one dark and two light references."""
+    noise = torch.randint(0, 40, (43, 3, 8, 8), generator=torch.Generator().manual_seed(0))
+    light = torch.arange(43) % 3 > 0
+    pixels = (noise + 200 * light.view(-1, 1, 1, 1)).to(torch.uint8)
+    labels = torch.where(light, 3, 7)
+    return ImageSet.from_tensor(pixels[:40], labels[:40]), pixels[[42, 40, 41]]
+
+
+class _Brightness(nn.Module):
+    """Light and dark point in two directions."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        light = images.mean(dim=(1, 2, 3))
+        return torch.stack([light, 1 - light], dim=1)
+
+
+def test_references_get_the_classes_that_a_clean_head_sees(shades):
+    train, references = shades
+    found = reference_classes(Encoder(_Brightness()), references, train, trainer=CPU)
+    assert found.tolist() == [7, 3, 3]
+
+
+def test_a_head_needs_labels(shades):
+    train, references = shades
+    with pytest.raises(InputError, match="carry no labels"):
+        reference_classes(Encoder(_Brightness()), references, train.unlabelled(), trainer=CPU)
