@@ -1,3 +1,4 @@
+import json
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -7,13 +8,17 @@ import torch
 from mimic.attacks.poisoning import (
     Poisoned,
     PoisoningAttack,
+    drawn,
+    other_positions,
     target_positions,
     with_appended,
     with_replaced,
+    write_poisoned,
 )
 from mimic.attacks.triggers import parse_trigger
 from mimic.errors import InputError
 from mimic.images.imageset import ImageSet
+from mimic.images.source import open_images
 from mimic.pretraining import SimClr
 from mimic.training import Trainer
 
@@ -104,3 +109,61 @@ def test_an_attack_pretrains_on_what_it_poisoned(images, encoder):
     actual = attacked.encoder.state_dict()
     assert all(torch.equal(expected[name], actual[name]) for name in expected)
     assert attacked.triggers == (trigger,)
+
+
+def test_positions_of_other_classes_ascend(images):
+    assert other_positions(images, 2).tolist() == [i for i in range(40) if i % 4 != 2]
+
+
+def test_a_target_class_that_does_not_occur_leaves_all_images(images):
+    assert len(other_positions(images, 7)) == 40
+
+
+def test_other_classes_need_labels(images):
+    with pytest.raises(InputError, match="'toys' carry no labels"):
+        other_positions(images.unlabelled(), 2)
+
+
+def test_a_set_of_the_target_class_alone_is_refused(images):
+    with pytest.raises(InputError, match="all images of 'toys' are of class 2"):
+        other_positions(images.subset(target_positions(images, 2)), 2)
+
+
+def test_drawn_positions_are_different_ones_and_ascend():
+    positions = drawn(torch.arange(100) * 3, 60, torch.Generator().manual_seed(0)).tolist()
+    assert positions == sorted(set(positions))
+    assert len(positions) == 60
+    assert all(position % 3 == 0 for position in positions)
+
+
+def _written(images, path) -> dict:
+    attack = Stamped(target=2, trigger=parse_trigger("patch:4@0,0"), seed=5)
+    write_poisoned(attack, attack.poison(images), path)
+    return json.loads((path / "manifest.json").read_text())
+
+
+def test_a_written_set_is_the_poisoned_one(images, tmp_path):
+    _written(images, tmp_path / "set")
+    attack = Stamped(target=2, trigger=parse_trigger("patch:4@0,0"))
+    assert torch.equal(
+        open_images(tmp_path / "set").tensor(), attack.poison(images).images.tensor()
+    )
+
+
+def test_the_manifest_tells_what_is_poisoned_and_how(images, tmp_path):
+    manifest = _written(images, tmp_path / "set")
+    digest = manifest.pop("poisoned_sha256")
+    assert len(digest) == 64
+    assert manifest == {
+        "attack": "Stamped",
+        "settings": {"target": 2, "trigger": "patch:4@0,0:white", "seed": 5},
+        "source": "toys",
+        "images": 40,
+        "poisoned": list(range(2, 40, 4)),
+    }
+
+
+def test_the_digest_of_the_manifest_follows_the_pixels(images, tmp_path):
+    other = ImageSet.from_tensor(255 - images.tensor(), images.labels)
+    digests = [_written(some, tmp_path / name) for name, some in (("a", images), ("b", other))]
+    assert digests[0]["poisoned_sha256"] != digests[1]["poisoned_sha256"]

@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, final
 
+from torch import Tensor
+
 from mimic.attacks.triggers.trigger import Trigger
 from mimic.encoders.checks import check_images, check_successor
 from mimic.encoders.encoder import Encoder
@@ -14,6 +16,19 @@ ThreatModel = Literal["fine-tuning", "poisoning"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Poisoned:
+    """What a victim downloads.
+
+    Attributes:
+        images: clean and poisoned ones, without labels.
+        positions: which of them carry poison, int64, ascending.
+    """
+
+    images: ImageSet
+    positions: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
 class Attacked:
     """What an attack gives back.
 
@@ -21,10 +36,12 @@ class Attacked:
         encoder: the backdoored encoder.
         triggers: what opens the backdoor, first the main one; attacks that learn their trigger make
             it, all others hand on the ones they were given.
+        poisoned: what the victim trained on, for attacks that poison data.
     """
 
     encoder: Encoder
     triggers: tuple[Trigger, ...]
+    poisoned: Poisoned | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
