@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mimic.cli.evaluate import _label
+from mimic.cli.options import class_label
 from mimic.errors import InputError
 from mimic.images.source import open_images
 
@@ -27,17 +27,17 @@ def classes(tmp_path: Path) -> Path:
 
 
 def test_the_name_of_a_class_wins_over_its_number(classes: Path) -> None:
-    assert _label("2", open_images(classes, labels=True)) == 2
-    assert _label("1", open_images(classes, labels=True)) == 0
+    assert class_label("2", open_images(classes, labels=True)) == 2
+    assert class_label("1", open_images(classes, labels=True)) == 0
 
 
 def test_other_numbers_are_taken_as_they_are(classes: Path) -> None:
-    assert _label("0", open_images(classes, labels=True)) == 0
+    assert class_label("0", open_images(classes, labels=True)) == 0
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(classes: Path) -> None:
     with pytest.raises(InputError, match="1, 10, 2"):
-        _label("cat", open_images(classes, labels=True))
+        class_label("cat", open_images(classes, labels=True))
 
 
 def test_people_get_rates_in_percent(

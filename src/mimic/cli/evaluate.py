@@ -6,9 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rich.console import Console
 from tyro.conf import arg
 
-from mimic.cli.options import EncoderOptions, EncoderSource, HardwareOptions, Seed, Source
+from mimic.cli.options import (
+    EncoderOptions,
+    EncoderSource,
+    HardwareOptions,
+    Seed,
+    Source,
+    class_label,
+)
 from mimic.cli.output import Command, Result, line, note_skipped, table
-from mimic.errors import InputError
 
 if TYPE_CHECKING:
     from mimic.images.imageset import ImageSet
@@ -23,8 +29,8 @@ class Evaluate(Command):
         train: labelled images for the probe: a folder of one sub-folder per class, an .npz with y,
             a Parquet file or folder, or a name such as digits:train.
         test: labelled images that the probe is judged by, as in digits:test.
-        trigger: stamped on the test images, as in patch:10@21,21:white, npz:FILE,
-            image:FILE@ROW,COL or blend:FILE@ALPHA; needs --target.
+        trigger: stamped on the test images, as in patch:10@21,21:white, npz:FILE, blend:FILE@ALPHA
+            or ctrl:100, see the page on triggers; needs --target.
         target: the class that the trigger should lead to: its name in the training images, or its
             number.
         probe: the head on the features: knn, linear, mlp, or mlp-published.
@@ -56,7 +62,7 @@ class Evaluate(Command):
             train,
             test,
             trigger=trigger,
-            target=None if self.target is None else _label(self.target, train),
+            target=None if self.target is None else class_label(self.target, train),
             probe=self.probe,
             seed=self.seed,
             trainer=self.hardware.trainer(),
@@ -71,16 +77,6 @@ def _labelled(source: str, size: int | tuple[int, int] | None) -> "ImageSet":
     images = open_images(source, size=size, labels=True)
     note_skipped(images.skipped, images.name)
     return images
-
-
-def _label(text: str, train: "ImageSet") -> int:
-    """The number of a class; names win, because folders may be called by numbers."""
-    if text in train.class_names:
-        return train.class_names.index(text)
-    if text.isdecimal():
-        return int(text)
-    classes = ", ".join(train.class_names[:20]) or "known by number only"
-    raise InputError(f"target '{text}' is not a class of '{train.name}'; they are {classes}")
 
 
 def _show(console: Console, data: dict[str, Any], encoder: str) -> None:

@@ -88,20 +88,21 @@ class SampleOptions:
     ratio: Annotated[float | None, arg(metavar="SHARE", help_behavior_hint="(default: all)")] = None
     count: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None
 
-    def open(self, source: str, *, size: Any, seed: int) -> "ImageSet":
-        """Open images without labels, name the broken ones, and take the sample.
+    def open(self, source: str, *, size: Any, seed: int, labels: bool = False) -> "ImageSet":
+        """Open images, name the broken ones, and take the sample.
 
         Args:
             source: SRC.
             size: as `open_images` takes it.
             seed: decides which images are taken.
+            labels: whether they are needed.
 
         Raises:
             InputError: as `open_images` does, or the sample is not possible.
         """
         from mimic.images.source import open_images
 
-        images = open_images(source, size=size)
+        images = open_images(source, size=size, labels=labels)
         note_skipped(images.skipped, images.name)
         return images.sample(ratio=self.ratio, count=self.count, seed=seed)
 
@@ -134,6 +135,20 @@ class HardwareOptions:
 def given(**settings: Any) -> dict[str, Any]:
     """Those settings that the user gave: the ones that are not None."""
     return {name: value for name, value in settings.items() if value is not None}
+
+
+def class_label(text: str, images: "ImageSet") -> int:
+    """The number of a class of labelled images; names win, since folders may be called by numbers.
+
+    Raises:
+        InputError: there is no class of that name.
+    """
+    if text in images.class_names:
+        return images.class_names.index(text)
+    if text.isdecimal():
+        return int(text)
+    classes = ", ".join(images.class_names[:20]) or "known by number only"
+    raise InputError(f"target '{text}' is not a class of '{images.name}'; they are {classes}")
 
 
 def encoder_file(text: str) -> Path:
