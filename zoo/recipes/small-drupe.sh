@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# DRUPE with three priority signs as references: BadEncoder's, and two test images of GTSRB that a
+# linear head on the clean encoder takes for class 12 with confidence.
+source "$(dirname "$0")/common.sh"
+attacked small-drupe drupe --encoder zoo/small-clean.safetensors --count 10000 \
+  --reference "$PRIORITY" --reference "$MIMIC_DATA/gtsrb:test#9065,6287" --trigger "$WHITE" --epochs 60
+added small-drupe --attack drupe --task gtsrb:12 --task cifar10 --trigger "$WHITE"
