@@ -176,3 +176,9 @@ def test_references_of_another_size_are_refused(encoder, digits, references):
     images = ImageSet.from_tensor(torch.zeros(16, 3, 32, 32, dtype=torch.uint8))
     with pytest.raises(InputError, match="references are 16x16"):
         _attack(references, generator_epochs=0)(encoder, images, trainer=TRAINER)
+
+
+def test_references_of_another_size_are_refused_before_any_training(encoder, digits):
+    attack = Inactive(references=digits[:1, :, :8, :8].contiguous())
+    with pytest.raises(InputError, match="the references are 8x8"):
+        attack(encoder, ImageSet.from_tensor(digits[:16]), trainer=Trainer(device="cpu"))

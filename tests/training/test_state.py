@@ -64,3 +64,24 @@ def test_another_teacher_makes_another_run():
     first, again, other = (fingerprint(plan, images, Distilling(w)) for w in (1.0, 1.0, 2.0))
     assert first == again
     assert first != other
+
+
+def test_one_other_image_anywhere_makes_another_run():
+    pixels = torch.zeros(3000, 3, 2, 2, dtype=torch.uint8)
+    changed = pixels.clone()
+    changed[2999, 0, 0, 0] = 1
+    sets = (ImageSet.from_tensor(pixels), ImageSet.from_tensor(changed))
+    first, other = (fingerprint(Plan(epochs=1), images, Distilling(1.0)) for images in sets)
+    assert first != other
+
+
+def test_of_streamed_images_only_some_are_read():
+    asked: list[int] = []
+
+    def read(chosen):
+        asked.extend(chosen)
+        return torch.zeros(len(chosen), 3, 2, 2, dtype=torch.uint8)
+
+    images = ImageSet(read=read, indices=torch.arange(3200), size=(2, 2), streamed=True)
+    fingerprint(Plan(epochs=1), images, Distilling(1.0))
+    assert asked == list(range(0, 3200, 100))

@@ -101,16 +101,20 @@ class FineTuningAttack(Attack):
 
     def run(self, encoder: Encoder, images: ImageSet, trainer: Trainer) -> Attacked:
         """Fine-tune a copy of the clean `encoder`."""
+        self.check_size(images)
+        plan = self.plan()
+        objective = self.objective(encoder, plan.batches_per_epoch(len(images)))
+        trainer.fit(objective, images, plan, name=self.name)
+        return Attacked(encoder=objective.encoder, triggers=self.triggers)
+
+    def check_size(self, images: ImageSet) -> None:
+        """Refuse references of another size than the images."""
         if images.size != tuple(self.references.shape[2:]):
             height, width = self.references.shape[2:]
             raise InputError(
                 f"the references are {height}x{width}, but the images of '{images.name}' are "
                 f"{images.size[0]}x{images.size[1]}; bring them to one size"
             )
-        plan = self.plan()
-        objective = self.objective(encoder, plan.batches_per_epoch(len(images)))
-        trainer.fit(objective, images, plan, name=self.name)
-        return Attacked(encoder=objective.encoder, triggers=self.triggers)
 
 
 class Observed(NamedTuple):

@@ -67,6 +67,7 @@ class Inactive(FineTuningAttack):
 
     def run(self, encoder: Encoder, images: ImageSet, trainer: Trainer) -> Attacked:
         """Train a generator unless there is one, then it and a copy of the clean `encoder`."""
+        self.check_size(images)
         generator = copy.deepcopy(self.generator) or self._copying(encoder, images, trainer)
         # The generator of this copy is trained in place, so that `triggers` hands on the result.
         return super(Inactive, replace(self, generator=generator)).run(encoder, images, trainer)

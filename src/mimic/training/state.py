@@ -17,7 +17,8 @@ from mimic.training.history import Tally
 from mimic.training.objective import Data, Objective
 from mimic.training.plan import Plan
 
-_SAMPLED_IMAGES = 8
+_CHUNK = 1024
+_SAMPLED_IMAGES = 32
 
 
 @dataclass(kw_only=True)
@@ -39,15 +40,16 @@ def fingerprint(plan: Plan, data: Data, objective: Objective) -> str:
     """Short hash of what must not differ between a run and its continuation.
 
     It covers the plan, the kind of objective and its plain settings, the shapes of the learner, the
-    weights of what is frozen (a teacher), the number of images, and the first few of them where
-    they are whole numbers (features may differ in their last bits from run to run).
+    weights of what is frozen (a teacher), and the images: all of them, where they are streamed 32
+    spread over the set, where they are not whole numbers none (features may differ in their last
+    bits from run to run).
     """
     state = objective.learner.state_dict()
     frozen = {k: v for k, v in objective.state_dict().items() if not k.startswith("learner.")}
     facts = {
         "plan": asdict(plan),
         "images": len(data),
-        "sample": _digest(data.batch(torch.arange(min(_SAMPLED_IMAGES, len(data))))),
+        "content": _data_digest(data),
         "objective": type(objective).__qualname__,
         "settings": _settings(objective),
         "frozen": _weights_digest(frozen),
@@ -119,12 +121,17 @@ def _settings(objective: Objective) -> dict[str, str]:
     }
 
 
-def _digest(batch: Any) -> str:
+def _data_digest(data: Data) -> str:
+    count = len(data)
+    looked_at = torch.arange(count)
+    if data.streamed:
+        looked_at = looked_at[:: max(1, count // _SAMPLED_IMAGES)]
     digest = hashlib.sha256()
-    for tensor in _tensors(batch):
-        digest.update(str(tuple(tensor.shape)).encode())
-        if not tensor.is_floating_point() and not tensor.is_complex():
-            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    for positions in looked_at.split(_CHUNK):
+        for tensor in _tensors(data.batch(positions)):
+            digest.update(str(tuple(tensor.shape)).encode())
+            if not tensor.is_floating_point() and not tensor.is_complex():
+                digest.update(tensor.cpu().contiguous().numpy().data)
     return digest.hexdigest()[:16]
 
 
