@@ -62,7 +62,7 @@ def build_attack(name: str, kind: type[Attack], asked: Asked, images: "ImageSet"
         InputError: the attack has no such setting, lacks one, or a value is not understood.
     """
     known = {field.name: field for field in fields(kind) if field.init}
-    values: dict[str, Any] = {"seed": asked.seed}
+    values: dict[str, Any] = {"seed": asked.seed} if "seed" in known else {}
 
     def put(option: str, names: Sequence[str], value: Any) -> None:
         place = next((name for name in names if name in known), None)

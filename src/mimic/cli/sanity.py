@@ -34,7 +34,7 @@ def sanity_of(
         clean: the encoder before the attack; None where there was none.
         result: what the attack gave back; of its triggers the first one is looked at.
         attack: its references, or else images of its target class, are what triggered images
-            should look like.
+            should look like. Without either, only `clean_to_before` is measured.
         images: what the attacker held; at most 2,000 of them are taken.
         trainer: where features are computed.
     """
@@ -42,11 +42,13 @@ def sanity_of(
     from mimic.images.imageset import ImageSet
 
     trigger = result.triggers[0]
-    references = ImageSet.from_tensor(_references(attack, images))
+    pictures = _references(attack, images)
     some = images.sample(count=min(_MOST_IMAGES, len(images)), seed=0)
 
     def cosines(encoder: "Encoder") -> dict[str, float]:
-        wanted = extract_features(encoder, references, trainer=trainer)
+        if pictures is None:
+            return {}
+        wanted = extract_features(encoder, ImageSet.from_tensor(pictures), trainer=trainer)
         stamped = extract_features(encoder, some, trigger=trigger, trainer=trainer)
         plain = extract_features(encoder, some, trainer=trainer)
         return {
@@ -64,7 +66,7 @@ def sanity_of(
     return found
 
 
-def _references(attack: "Attack", images: "ImageSet") -> "Tensor":
+def _references(attack: "Attack", images: "ImageSet") -> "Tensor | None":
     from mimic.attacks.poisoning import target_positions
 
     for name in ("references", "objects"):
@@ -73,5 +75,8 @@ def _references(attack: "Attack", images: "ImageSet") -> "Tensor":
             # of several targets only the first one belongs to the first trigger
             several = isinstance(getattr(attack, "trigger", None), tuple)
             return pictures[:1] if several else pictures
-    positions = target_positions(images, int(getattr(attack, "target", -1)))
+    target = getattr(attack, "target", None)
+    if target is None or images.labels is None:
+        return None
+    positions = target_positions(images, target)
     return images.batch(positions[:_MOST_REFERENCES])
