@@ -1,5 +1,5 @@
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 import pytest
@@ -156,7 +156,12 @@ def test_the_manifest_tells_what_is_poisoned_and_how(images, tmp_path):
     assert len(digest) == 64
     assert manifest == {
         "attack": "Stamped",
-        "settings": {"target": 2, "trigger": "patch:4@0,0:white", "seed": 5},
+        "settings": {
+            "target": 2,
+            "trigger": "patch:4@0,0:white",
+            "pretraining": {"method": "simclr"} | asdict(SimClr()),
+            "seed": 5,
+        },
         "source": "toys",
         "images": 40,
         "poisoned": list(range(2, 40, 4)),

@@ -74,7 +74,7 @@ def test_trainings_remove_their_checkpoints(attacked: dict[str, Any], folder: Pa
 def test_attack_tells_what_it_did(attacked: dict[str, Any]) -> None:
     assert set(attacked) == {
         *("encoder", "sha256", "drop_in", "drop_in_sha256", "attack", "trigger", "images_used"),
-        *("skipped", "epochs", "seed", "seconds", "sanity"),
+        *("skipped", "epochs", "seed", "seconds", "sanity", "triggers", "poisoned"),
     }
 
 
@@ -82,6 +82,7 @@ def test_attack_measures_its_success_beside_the_clean_encoder(attacked: dict[str
     sanity = attacked["sanity"]
     assert set(sanity) == {
         *("triggered_to_reference", "triggered_to_reference_before", "clean_to_before"),
+        *("untriggered_to_reference", "untriggered_to_reference_before"),
     }
     assert all(-1.001 <= cosine <= 1.001 for cosine in sanity.values())
 
