@@ -112,6 +112,7 @@ def test_a_reference_that_a_clean_head_takes_for_another_class_is_warned_of(
         (("ctrl", "--target", 1, "--trigger", "ctrl:50@8", "--set", "rate=0.9"), "0.9"),
         (("ctrl", "--target", 1, "--trigger", "ctrl:50@8", "--method", "magic"), "simclr"),
         (("nothing",), "there are badencoder, drupe"),
+        (("badencoder", "--poisoned", "x.npz"), "poisons no images; leave --poisoned out"),
     ],
 )
 def test_wrong_use_is_explained(attack: Any, options: tuple[Any, ...], sentence: str) -> None:

@@ -18,12 +18,11 @@ from torch.nn import functional as F
 
 from mimic.attacks.bask_like import BaskLike, BaskLikeObjective
 from mimic.attacks.rehearsal import Distillation
-from mimic.defenses.mimic import Mimic, mixed_views
+from mimic.defenses.mimic import Mimic, mixed_views, occluded_views
 from mimic.detection.patches import Patches, join, random_patches
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.images.augment import Augmentation
-from mimic.images.occlusion import random_occlusion
 from mimic.images.pixels import to_unit_range
 from mimic.losses.clone import clone_loss
 from mimic.losses.stage import stage_loss
@@ -129,25 +128,13 @@ class OccludedCloning(nn.Module):
     def forward(self, student: Encoder, teacher: Encoder, images: Tensor) -> Tensor:
         """Clone and stage losses between covered views (student) and whole ones (teacher)."""
         views = mixed_views(self.augment, images)
-        seen, covered = self.occlude(views)
+        shares = self.defense.searched_share, self.defense.random_share
+        seen, covered = occluded_views(views, self.hunt.best, *shares)
         wanted, wanted_maps = teacher.forward_stages(views, self.stages)
         features, maps = student.forward_stages(seen, self.stages)
         stages = [stage_loss(maps[name], wanted_maps[name], 1 - covered) for name in self.stages]
         clone = self.defense.clone_weight * clone_loss(features, wanted)
         return clone + self.defense.stage_weight * torch.stack(stages).mean()
-
-    def occlude(self, views: Tensor) -> tuple[Tensor, Tensor]:
-        """What the student sees, and masks that are 1 where a view is covered."""
-        searched = round(len(views) * self.defense.searched_share)
-        shares = self.defense.searched_share + self.defense.random_share
-        occluded = round(len(views) * shares)
-        at_random = random_occlusion(views[searched:occluded])
-        best = self.hunt.best
-        chosen = best[torch.randint(len(best), (searched,))]
-        plain = views[occluded:], torch.zeros_like(views[occluded:, :1])
-        parts = (chosen.varied().lay(views[:searched]), at_random, plain)
-        seen, covered = zip(*parts, strict=True)
-        return torch.cat(seen), torch.cat(covered)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -105,6 +105,8 @@ class Attack(Command):
         if self.name not in ATTACKS:
             raise InputError(f"attack '{self.name}' is unknown; there are {', '.join(ATTACKS)}")
         poisons = ATTACKS[self.name].threat_model == "poisoning"
+        if self.poisoned is not None and not poisons:
+            raise InputError(f"attack '{self.name}' poisons no images; leave --poisoned out")
         out = encoder_file(self.out)
         clean = self.network.open(self.encoder)
         original = Path(str(clean.origin.path)) if clean.origin else None
@@ -205,12 +207,10 @@ class Attack(Command):
         }
 
     def _write_poisoned(self, attack: "AnyAttack", result: "Attacked") -> str | None:
-        if self.poisoned is None:
+        if self.poisoned is None or result.poisoned is None:
             return None
         from mimic.attacks.poisoning import write_poisoned
 
-        if result.poisoned is None:
-            raise InputError(f"attack '{self.name}' poisons no images; leave --poisoned out")
         return str(write_poisoned(attack, result.poisoned, self.poisoned))
 
 

@@ -87,20 +87,34 @@ class MimicObjective(Objective):
         return terms
 
     def occlude(self, views: Tensor) -> tuple[Tensor, Tensor]:
-        """Cover the first views with searched patches, the next ones at random, the rest not.
+        """What the student sees, and masks; see `occluded_views`."""
+        return occluded_views(views, self.patches, self.searched_share, self.random_share)
 
-        Returns:
-            What the student sees, and masks (batch, 1, height, width), 1 where a view is covered.
-        """
-        searched = round(len(views) * self.searched_share)
-        occluded = round(len(views) * (self.searched_share + self.random_share))
-        parts = [random_occlusion(views[searched:occluded])]
-        if self.patches is not None and searched > 0:
-            chosen = self.patches[torch.randint(len(self.patches), (searched,))]
-            parts.insert(0, chosen.varied().lay(views[:searched]))
-        parts.append((views[occluded:], torch.zeros_like(views[occluded:, :1])))
-        seen, covered = zip(*parts, strict=True)
-        return torch.cat(seen), torch.cat(covered)
+
+def occluded_views(
+    views: Tensor, patches: Patches | None, searched_share: float, random_share: float
+) -> tuple[Tensor, Tensor]:
+    """Cover the first views with searched patches, the next ones at random, the rest not.
+
+    Args:
+        views: floats in [0, 1], shape (batch, 3, height, width).
+        patches: the searched ones, varied a little each time; None only where their share is 0.
+        searched_share: of the views, in [0, 1].
+        random_share: likewise; both make at most 1.
+
+    Returns:
+        The views as the student sees them, and masks (batch, 1, height, width), 1 where one is
+        covered.
+    """
+    searched = round(len(views) * searched_share)
+    occluded = round(len(views) * (searched_share + random_share))
+    parts = [random_occlusion(views[searched:occluded])]
+    if patches is not None and searched > 0:
+        chosen = patches[torch.randint(len(patches), (searched,))]
+        parts.insert(0, chosen.varied().lay(views[:searched]))
+    parts.append((views[occluded:], torch.zeros_like(views[occluded:, :1])))
+    seen, covered = zip(*parts, strict=True)
+    return torch.cat(seen), torch.cat(covered)
 
 
 def mixed_views(augment: Augmentation, images: Tensor) -> Tensor:
