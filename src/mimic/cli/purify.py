@@ -20,7 +20,7 @@ from mimic.cli.options import (
 )
 from mimic.cli.output import Command, Result, line, stage_table
 from mimic.cli.runs import output_folder, run_folder
-from mimic.cli.similarity import paired_cosine
+from mimic.evaluation.similarity import paired_cosine
 
 if TYPE_CHECKING:
     from mimic.defenses import Defense, Purification

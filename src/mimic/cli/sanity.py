@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from mimic.cli.similarity import crossed_cosine, paired_cosine
+from mimic.evaluation.similarity import crossed_cosine, paired_cosine
 
 if TYPE_CHECKING:
     from torch import Tensor

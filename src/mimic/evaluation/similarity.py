@@ -1,12 +1,9 @@
 """How alike features are: mean cosines, the numbers that need neither labels nor a trigger."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
 
 
-def paired_cosine(left: "Tensor", right: "Tensor") -> float:
+def paired_cosine(left: Tensor, right: Tensor) -> float:
     """Mean cosine between features in the same rows.
 
     Args:
@@ -16,6 +13,6 @@ def paired_cosine(left: "Tensor", right: "Tensor") -> float:
     return float((left * right).sum(dim=1).mean())
 
 
-def crossed_cosine(left: "Tensor", right: "Tensor") -> float:
+def crossed_cosine(left: Tensor, right: Tensor) -> float:
     """Mean cosine between each row of `left` (n, dimension) and each of `right` (m, dimension)."""
     return float((left @ right.T).mean())
