@@ -4,6 +4,7 @@
     python benchmarks/reference.py run mimic --seed 0      one purification, one card
     python benchmarks/reference.py train VARIANT --seed 0  the same without the card
     python benchmarks/reference.py all [--seeds 0 1 2]     every run that has no card yet
+    python benchmarks/reference.py complete                measurements that a card lacks
 
 Runs are resumable: a finished one is its card, an interrupted one goes on from its checkpoint.
 Images are read from the folder named by MIMIC_DATA (default ../shared/data): cifar10 and gtsrb in
@@ -152,8 +153,34 @@ def run(variant: str, seed: int, trainer: Trainer) -> None:
     measured = {
         "results": measure(purified, trainer),
         "cosine_to_suspect": cosines(load_encoder(SUSPECT), purified, trainer),
+        "old_head": with_old_head(purified, trainer),
     }
     write_json(card, facts | measured | {"measured_at": provenance()["commit"]})
+
+
+def complete(trainer: Trainer) -> None:
+    """Add to old cards the measurements that came later, where the purified encoder is at hand."""
+    for card in sorted(RESULTS.glob("*.json")):
+        facts = json.loads(card.read_text())
+        purified_file = RUNS / card.stem / "purified.safetensors"
+        if "old_head" not in facts and purified_file.exists():
+            found = with_old_head(load_encoder(purified_file), trainer)
+            write_json(card, facts | {"old_head": found})
+
+
+def with_old_head(purified: Encoder, trainer: Trainer) -> dict[str, Any]:
+    """The purified encoder under a linear head that was fitted to the attacked one."""
+    trigger, suspect = parse_trigger(TRIGGER), load_encoder(SUSPECT)
+    found = judge(
+        purified,
+        TASKS,
+        trigger=trigger,
+        data=DATA,
+        probe="linear",
+        fitted_on=suspect,
+        trainer=trainer,
+    )
+    return {name: evaluation.as_dict() for name, evaluation in found.items()}
 
 
 def trained(variant: str, seed: int, trainer: Trainer) -> tuple[Path, dict[str, Any]]:
@@ -221,6 +248,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=_AsWritten)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("zoo")
+    commands.add_parser("complete")
     for name in ("run", "train"):
         one = commands.add_parser(name)
         one.add_argument("variant", choices=list(VARIANTS))
@@ -232,6 +260,8 @@ def main() -> None:
     trainer = Trainer(progress=True)
     if asked.command == "zoo":
         make_zoo(replace(trainer, folder=RUNS / "zoo", resume=True))
+    elif asked.command == "complete":
+        complete(trainer)
     elif asked.command == "run":
         run(asked.variant, asked.seed, trainer)
     elif asked.command == "train":

@@ -59,3 +59,25 @@ def test_without_a_trigger_there_is_no_success_rate(
         *("--json", *HARDWARE),
     ).data
     assert data["attack_success_rate"] is None
+
+
+def test_a_head_can_be_fitted_to_another_encoder(
+    run: Callable[..., Any], encoder_file: Path, classes: Path
+) -> None:
+    outcome = run(
+        *("evaluate", encoder_file, "--train", classes, "--test", classes, "--probe", "knn"),
+        *("--fitted-on", encoder_file, *HARDWARE),
+    )
+    assert outcome.code == 0, outcome.err
+    assert "fitted to the features of" in " ".join(outcome.out.split())
+
+
+def test_json_says_what_the_head_was_fitted_to(
+    run: Callable[..., Any], encoder_file: Path, classes: Path
+) -> None:
+    asked = ("evaluate", encoder_file, "--train", classes, "--test", classes, "--probe", "knn")
+    alone = run(*asked, "--json", *HARDWARE).data
+    fitted = run(*asked, "--fitted-on", encoder_file, "--json", *HARDWARE).data
+    assert alone["fitted_on"] is None
+    assert fitted["fitted_on"] == str(encoder_file)
+    assert fitted["accuracy"] == alone["accuracy"]

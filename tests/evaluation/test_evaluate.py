@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.evaluation import evaluate as public_evaluate
 from mimic.evaluation.evaluate import PROBES, count_hits, evaluate
@@ -35,6 +36,25 @@ def test_colours_are_told_apart_and_the_trigger_takes_over():
 def test_every_probe_can_be_asked_for(probe):
     result = evaluate(encoder(), images(60), images(30, seed=1), probe=probe, trainer=CPU)
     assert (result.probe, result.accuracy) == (probe, 1.0)
+
+
+def test_a_head_of_the_old_encoder_still_works_on_an_equal_one():
+    found = evaluate(encoder(), images(60), images(30), fitted_on=encoder(), trainer=CPU)
+    assert found.accuracy == 1
+
+
+def test_a_head_of_the_old_encoder_is_lost_on_one_that_means_other_things():
+    swapped = encoder()
+    swapped.backbone.weight.data = swapped.backbone.weight.data[:, [1, 2, 0]]
+    assert evaluate(swapped, images(60), images(30), trainer=CPU).accuracy == 1
+    found = evaluate(swapped, images(60), images(30), fitted_on=encoder(), trainer=CPU)
+    assert found.accuracy == 0
+
+
+def test_features_of_another_length_cannot_take_the_place_of_the_old_ones():
+    longer = Encoder(nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten()))
+    with pytest.raises(InputError, match="features of length 3, but the encoder gives 12"):
+        evaluate(longer, images(60), images(30), fitted_on=encoder(), trainer=CPU)
 
 
 def test_a_trigger_that_does_nothing_never_hits():

@@ -34,6 +34,8 @@ class Evaluate(Command):
         target: the class that the trigger should lead to: its name in the training images, or its
             number.
         probe: the head on the features: knn, linear, mlp, or mlp-published.
+        fitted_on: fit the head to the features of this encoder instead, the old one, and judge ENC
+            in its place: does a classifier that exists already still work?
         seed: of the probe.
     """
 
@@ -43,6 +45,7 @@ class Evaluate(Command):
     trigger: Annotated[str | None, arg(metavar="TRIG", help_behavior_hint="(optional)")] = None
     target: Annotated[str | None, arg(metavar="LABEL", help_behavior_hint="(optional)")] = None
     probe: Annotated[str, arg(metavar="NAME")] = "mlp"
+    fitted_on: Annotated[str | None, arg(metavar="ENC", help_behavior_hint="(optional)")] = None
     seed: Seed = 0
     network: EncoderOptions = field(default_factory=EncoderOptions)
     hardware: HardwareOptions = field(default_factory=HardwareOptions)
@@ -55,6 +58,7 @@ class Evaluate(Command):
 
         trigger = None if self.trigger is None else parse_trigger(self.trigger)
         encoder = self.network.open(self.encoder)
+        old = None if self.fitted_on is None else self.network.open(self.fitted_on)
         train = _labelled(self.train, encoder.image_size)
         test = with_classes_of(_labelled(self.test, train.size), train)
         found = evaluate(
@@ -64,10 +68,11 @@ class Evaluate(Command):
             trigger=trigger,
             target=None if self.target is None else class_label(self.target, train),
             probe=self.probe,
+            fitted_on=old,
             seed=self.seed,
             trainer=self.hardware.trainer(),
         )
-        data = found.as_dict()
+        data = found.as_dict() | {"fitted_on": self.fitted_on}
         return Result(data=data, show=lambda console: _show(console, data, self.encoder))
 
 
@@ -80,9 +85,10 @@ def _labelled(source: str, size: int | tuple[int, int] | None) -> "ImageSet":
 
 
 def _show(console: Console, data: dict[str, Any], encoder: str) -> None:
+    head = "" if data["fitted_on"] is None else f", fitted to the features of '{data['fitted_on']}'"
     line(
         console,
-        f"'{encoder}' with the {data['probe']} probe on {data['n_train']} images, "
+        f"'{encoder}' with the {data['probe']} probe on {data['n_train']} images{head}, "
         f"{data['seconds']:.1f} s.",
     )
     rows = table("rate", "percent", "95 % interval", "images")

@@ -90,6 +90,7 @@ def evaluate(
     trigger: Stamp | None = None,
     target: int | None = None,
     probe: str = "mlp",
+    fitted_on: Encoder | None = None,
     seed: int = 0,
     trainer: Trainer | None = None,
 ) -> Evaluation:
@@ -106,12 +107,16 @@ def evaluate(
         trigger: stamped on the pixels of the test images; needs `target`.
         target: label of the training images that the trigger should lead to.
         probe: a name of `PROBES`.
+        fitted_on: the encoder whose features the head is fitted to, for one that took its place:
+            does a classifier that was built on the old encoder still work on the new one? None
+            fits the head to the features of `encoder` itself.
         seed: of the head.
         trainer: the environment; None picks the best device of this machine.
 
     Raises:
         InputError: the probe is unknown, labels are missing, only one of trigger and target is
-            given, the training images hold no target class, or the test images nothing else.
+            given, the training images hold no target class, or the test images nothing else, or
+            the two encoders have features of different lengths.
 
     Warns:
         UserWarning: some test images are of a class that the training images do not hold; they
@@ -130,7 +135,10 @@ def evaluate(
     def features(images: ImageSet, stamp: Stamp | None = None) -> Tensor:
         return extract_features(encoder, images, trigger=stamp, trainer=trainer)
 
-    head = PROBES[probe].fit(features(train), train_labels, seed=seed, trainer=trainer)
+    if fitted_on is not None:
+        _check_dimensions(fitted_on, encoder, train.size)
+    known = extract_features(fitted_on or encoder, train, trainer=trainer)
+    head = PROBES[probe].fit(known, train_labels, seed=seed, trainer=trainer)
     correct = int((predict(head, features(test)) == test_labels).sum())
     hits = None
     if trigger is not None and target is not None:
@@ -229,6 +237,15 @@ def _check_target(
         raise InputError(
             f"all {len(test_labels)} test images are of the target class {target}, so that none is "
             "left to attack; test on images of other classes too"
+        )
+
+
+def _check_dimensions(old: Encoder, new: Encoder, size: tuple[int, int]) -> None:
+    before, after = old.feature_dimension(size), new.feature_dimension(size)
+    if before != after:
+        raise InputError(
+            f"the head is fitted to features of length {before}, but the encoder gives {after}; "
+            "only an encoder of the same kind can take the place of the old one"
         )
 
 

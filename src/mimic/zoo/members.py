@@ -95,6 +95,7 @@ def measure(
     trigger: Trigger | None,
     data: Path,
     probe: str = "mlp",
+    fitted_on: Encoder | None = None,
     seed: int = 0,
     trainer: Trainer,
 ) -> dict[str, Evaluation]:
@@ -106,6 +107,7 @@ def measure(
         trigger: None measures accuracy only.
         data: folder below which the tasks' images are.
         probe: a name of `mimic.evaluation.PROBES`.
+        fitted_on: the encoder whose place it took, see `mimic.evaluate`.
         seed: of the head.
         trainer: the environment.
     """
@@ -121,6 +123,7 @@ def measure(
             trigger=trigger if aimed else None,
             target=task.target if aimed else None,
             probe=probe,
+            fitted_on=fitted_on,
             seed=seed,
             trainer=trainer,
         )
