@@ -105,6 +105,18 @@ def test_broken_images_are_named_and_counted(purify: Purify, pictures: Path) -> 
     assert (outcome.data["images_used"], len(outcome.data["skipped"])) == (24, 1)
 
 
+def test_a_setting_of_the_method_goes_into_the_manifest(purify: Purify, tmp_path: Path) -> None:
+    assert purify("--set", "learning_rate=0.5").code == 0
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["settings"]["learning_rate"] == 0.5
+
+
+def test_a_setting_that_the_method_lacks_is_refused(purify: Purify) -> None:
+    outcome = purify("--set", "speed=2")
+    assert outcome.code == 2
+    assert "with one of batch_size, learning_rate" in outcome.error
+
+
 def test_a_finished_result_of_other_settings_is_not_overwritten(
     purify: Purify, tmp_path: Path
 ) -> None:

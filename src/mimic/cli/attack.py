@@ -17,6 +17,7 @@ from mimic.cli.options import (
     Rate,
     SampleOptions,
     Seed,
+    Settings,
     Source,
     class_label,
     encoder_file,
@@ -83,10 +84,7 @@ class Attack(Command):
     train: Annotated[str | None, arg(metavar="SRC", help_behavior_hint="(optional)")] = None
     background: Annotated[str | None, arg(metavar="SRC", help_behavior_hint=_WHERE)] = None
     method: Annotated[str | None, arg(metavar="NAME", help_behavior_hint=_WHERE)] = None
-    set: Annotated[
-        UseAppendAction[tuple[str, ...]],
-        arg(metavar="FIELD=VALUE", help_behavior_hint="(default: the attack's)"),
-    ] = ()
+    set: Settings = ()
     poisoned: Annotated[str | None, arg(metavar="DIR", help_behavior_hint="(optional)")] = None
     network: EncoderOptions = field(default_factory=EncoderOptions)
     sample: SampleOptions = field(default_factory=SampleOptions)

@@ -8,6 +8,7 @@ import torch
 
 from mimic.attacks import Attack, load_references, parse_trigger
 from mimic.cli.options import class_label
+from mimic.cli.settings import parse_settings, settings_of
 from mimic.errors import InputError
 from mimic.images.source import open_images
 from mimic.pretraining import METHODS
@@ -21,7 +22,6 @@ _OPTION_OF = {
     "objects": "--reference REF",
     "target": "--target LABEL",
 }
-_SCALARS = (int, float)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,40 +84,29 @@ def build_attack(name: str, kind: type[Attack], asked: Asked, images: "ImageSet"
     if asked.background is not None:
         chosen = open_images(asked.background, size=images.size)
         put("--background", ["backgrounds"], chosen.tensor())
-    values |= _trained(name, known, asked)
+    values |= _trained(name, kind, known, asked)
     _check_complete(name, known, values)
     return kind(**values)
 
 
-def _trained(name: str, known: dict[str, Field[Any]], asked: Asked) -> dict[str, Any]:
+def _trained(
+    name: str, kind: type[Attack], known: dict[str, Field[Any]], asked: Asked
+) -> dict[str, Any]:
     """Settings of the training and further ones; the victim's, where the attack has a victim."""
     if "pretraining" not in known:
         if asked.method is not None:
             raise InputError(f"attack '{name}' pre-trains nothing; leave --method out")
-        return asked.training | dict(_setting(name, known, text) for text in asked.settings)
+        return asked.training | parse_settings(
+            asked.settings, settings_of(kind), owner=f"attack '{name}'"
+        )
     method = asked.method or "simclr"
     if method not in METHODS:
         raise InputError(f"method '{method}' is unknown; there are {', '.join(METHODS)}")
-    of_victim = {field.name: field for field in fields(METHODS[method])}
-    chosen = dict(_setting(name, of_victim | known, text) for text in asked.settings)
+    both = settings_of(METHODS[method], kind)
+    chosen = parse_settings(asked.settings, both, owner=f"attack '{name}'")
     own = {key: value for key, value in chosen.items() if key in known}
     training = asked.training | {k: v for k, v in chosen.items() if k not in known}
     return own | {"pretraining": METHODS[method](**{"seed": asked.seed} | training)}
-
-
-def _setting(name: str, known: dict[str, Field[Any]], text: str) -> tuple[str, int | float]:
-    field, separator, value = text.partition("=")
-    settable = {key: one.type for key, one in known.items() if one.type in _SCALARS}
-    if field not in settable or not separator:
-        raise InputError(
-            f"--set '{text}' is not understood; write FIELD=VALUE, for attack '{name}' with one of "
-            + ", ".join(sorted(settable))
-        )
-    try:
-        return field, int(value) if settable[field] is int else float(value)
-    except ValueError:
-        kind = "a whole number" if settable[field] is int else "a number"
-        raise InputError(f"--set '{text}': '{value}' is not {kind}") from None
 
 
 def _check_complete(name: str, known: dict[str, Field[Any]], values: dict[str, Any]) -> None:

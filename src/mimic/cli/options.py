@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from mimic.cli.output import note_skipped
 from mimic.errors import InputError
@@ -22,6 +22,10 @@ Source = Annotated[str, arg(metavar="SRC")]
 Epochs = Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the method's)")]
 BatchSize = Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the method's)")]
 Rate = Annotated[float | None, arg(metavar="RATE", help_behavior_hint="(default: the method's)")]
+Settings = Annotated[
+    UseAppendAction[tuple[str, ...]],
+    arg(metavar="FIELD=VALUE", help_behavior_hint="(default: the method's)"),
+]
 Seed = Annotated[int, arg(metavar="N")]
 OutputFile = Annotated[str, arg(metavar="FILE")]
 Folder = Annotated[str, arg(metavar="DIR")]

@@ -1,6 +1,6 @@
 """`mimic purify`: from an encoder that nobody can vouch for to a drop-in replacement."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,10 +16,12 @@ from mimic.cli.options import (
     HardwareOptions,
     SampleOptions,
     Seed,
+    Settings,
     Source,
 )
 from mimic.cli.output import Command, Result, line, stage_table
 from mimic.cli.runs import output_folder, run_folder
+from mimic.cli.settings import parse_settings, settings_of
 from mimic.evaluation.similarity import paired_cosine
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class Purify(Command):
         out: where the results go. Checkpoints are kept in DIR/checkpoints until then.
         method: of purification, see 'mimic list defenses'.
         epochs: passes over the images.
+        set: further settings of the method as FIELD=VALUE, as in learning_rate=0.002. Give it again
+            for more.
         seed: decides everything random, the choice of images too.
         resume: continue an interrupted run; a finished one is not repeated.
     """
@@ -57,6 +61,7 @@ class Purify(Command):
     method: Annotated[str, arg(metavar="NAME")] = "mimic"
     sample: SampleOptions = field(default_factory=SampleOptions)
     epochs: Epochs = None
+    set: Settings = ()
     seed: Seed = 0
     resume: bool = False
     network: EncoderOptions = field(default_factory=EncoderOptions)
@@ -65,10 +70,9 @@ class Purify(Command):
     def run(self) -> Result:
         """Purify and write the results."""
         from mimic.encoders.export import check_destination
-        from mimic.purification import find_defense
 
         out = Path(self.out).expanduser()
-        defense = find_defense(self.method).with_settings(epochs=self.epochs, seed=self.seed)
+        defense = self._defense()
         suspect = self.network.open(self.encoder)
         original = Path(str(suspect.origin.path)) if suspect.origin else Path(self.encoder)
         check_destination(original, out)
@@ -81,6 +85,14 @@ class Purify(Command):
                     data = self._purify(suspect, defense, images, original, settings, folder)
         report = data
         return Result(data=report, show=lambda console: _show(console, report, self.encoder))
+
+    def _defense(self) -> "Defense":
+        from mimic.purification import find_defense
+
+        defense = find_defense(self.method).with_settings(epochs=self.epochs, seed=self.seed)
+        known = settings_of(type(defense), leave_out=("epochs", "seed"))
+        chosen = parse_settings(self.set, known, owner=f"method '{self.method}'")
+        return replace(defense, **chosen)
 
     def _purify(
         self,
