@@ -11,6 +11,7 @@ HEAVY = {
     "lightning_fabric",
     "matplotlib",
     "pyarrow",
+    "scipy",
     "sklearn",
     "timm",
     "torchvision",

@@ -120,3 +120,12 @@ def test_zero_is_a_setting_too():
 def test_settings_do_not_change():
     with pytest.raises(FrozenInstanceError):
         Nothing().epochs = 3
+
+
+def test_epochs_are_refused_where_nothing_is_trained():
+    class Still(Nothing):
+        trains = False
+
+    assert Still(epochs=0).with_settings(seed=3).seed == 3
+    with pytest.raises(InputError, match="trains nothing"):
+        Still(epochs=0).with_settings(epochs=5)

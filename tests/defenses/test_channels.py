@@ -4,10 +4,10 @@ from torch import Tensor, nn
 
 from mimic.defenses.channels import (
     batch_norms,
-    count_pruned,
     normalized_convolutions,
     outliers,
     prune,
+    silent_channels,
 )
 from mimic.encoders.architectures import build_backbone
 from mimic.encoders.checks import count_hooks
@@ -100,5 +100,12 @@ def test_one_channel_is_never_an_outlier():
     assert not outliers(torch.ones(1), 0.0).any()
 
 
-def test_pruned_channels_are_counted():
-    assert count_pruned([torch.tensor([True, False]), torch.tensor([True, True])]) == 3
+def test_silent_channels_are_counted():
+    encoder = resnet()
+    before = silent_channels(encoder)
+    prune(encoder, {"bn1": torch.tensor([True, False, False, True])})
+    assert silent_channels(encoder) - before == 2
+
+
+def test_a_network_without_batch_normalisation_has_no_silent_channel():
+    assert silent_channels(token_model()) == 0

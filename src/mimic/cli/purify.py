@@ -146,6 +146,8 @@ class Purify(Command):
 def _report(
     done: "Purification", defense: "Defense", method: str, images: "ImageSet", cosine: float
 ) -> dict[str, Any]:
+    from mimic.defenses.channels import silent_channels
+
     found = None if done.localization is None else done.localization.as_dict()
     return {
         "method": method,
@@ -157,6 +159,7 @@ def _report(
         "images_per_second": done.history.images_per_second,
         "estimator": found["estimator"] if found else None,
         "stages": found["stages"] if found else [],
+        "silent_channels": silent_channels(done.encoder),
         "verification": {
             "verdict": "undecided",
             "reasons": [
@@ -179,6 +182,8 @@ def _show(console: Console, data: dict[str, Any], encoder: str) -> None:
         console.print(stage_table(data["stages"]))
     else:
         line(console, f"{data['method']} does not measure mutual information.")
+    if data["silent_channels"]:
+        line(console, f"{data['silent_channels']} channels are switched off.")
     if data["drop_in"] != data["encoder"]:
         line(console, f"  {data['drop_in']}  load it where '{encoder}' was loaded")
     line(console, f'  {data["encoder"]}  for mimic: mimic.load_encoder("{data["encoder"]}")')

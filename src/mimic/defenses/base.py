@@ -2,10 +2,11 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Self, final
+from typing import ClassVar, Self, final
 
 from mimic.encoders.checks import check_images, check_successor
 from mimic.encoders.encoder import Encoder
+from mimic.errors import InputError
 from mimic.images.imageset import ImageSet
 from mimic.information.localization import Localization
 from mimic.training import History, Trainer
@@ -31,9 +32,12 @@ class Defense(ABC):
     """Settings of a defence are its fields; the algorithm is `run`.
 
     Attributes:
+        trains: False for methods that train nothing, so that a number of epochs means nothing.
         epochs: passes over the clean images.
         seed: decides everything random.
     """
+
+    trains: ClassVar[bool] = True
 
     epochs: int = 100
     seed: int = 0
@@ -65,6 +69,12 @@ class Defense(ABC):
         return replace(result, encoder=purified)
 
     def with_settings(self, *, epochs: int | None = None, seed: int | None = None) -> Self:
-        """The same defence with another number of epochs or another seed."""
+        """The same defence with another number of epochs or another seed.
+
+        Raises:
+            InputError: epochs are given to a method that trains nothing.
+        """
+        if epochs is not None and epochs > 0 and not self.trains:
+            raise InputError("this method trains nothing; leave the number of epochs out")
         changes = {"epochs": epochs, "seed": seed}
         return replace(self, **{k: v for k, v in changes.items() if v is not None})

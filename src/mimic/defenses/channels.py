@@ -4,7 +4,7 @@ Pruning defences judge a channel and switch it off by setting weight and bias of
 normalisation to zero. In a residual network the skip path stays alive.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -124,6 +124,7 @@ def outliers(scores: Tensor, deviations: float) -> Tensor:
     return scores > scores.mean() + deviations * scores.std()
 
 
-def count_pruned(pruned: Iterable[Tensor]) -> int:
-    """How many channels are switched off."""
-    return sum(int(off.sum()) for off in pruned)
+def silent_channels(encoder: Encoder) -> int:
+    """How many channels of all batch normalisations are switched off; 0 where there are none."""
+    norms = [m for m in encoder.backbone.modules() if isinstance(m, BATCH_NORMS) and m.affine]
+    return sum(int(((norm.weight == 0) & (norm.bias == 0)).sum()) for norm in norms)

@@ -47,6 +47,19 @@ def similarity(first: Encoder, second: Encoder, images: ImageSet, trainer: Train
     return paired_cosine(before, after)
 
 
+def check_tolerance(tolerance: float) -> None:
+    """Refuse a budget that no mean cosine can keep or break.
+
+    Raises:
+        InputError: it is not in [0, 2].
+    """
+    if not 0 <= tolerance <= 2:
+        raise InputError(
+            f"the tolerance says how far the mean cosine may fall below 1, so it must be 0 to 2, "
+            f"not {tolerance}"
+        )
+
+
 def strongest_within(
     candidates: Sequence[T],
     build: Callable[[T], Encoder],
@@ -68,10 +81,16 @@ def strongest_within(
 
     Returns:
         The last candidate before the first one that goes too far; None if the mildest does.
+
+    Raises:
+        InputError: the tolerance is out of range.
     """
+    check_tolerance(tolerance)
+    before = extract_features(suspect, images, trainer=trainer)
     chosen = None
     for candidate in candidates:
-        if similarity(suspect, build(candidate), images, trainer) < 1 - tolerance:
+        after = extract_features(build(candidate), images, trainer=trainer)
+        if paired_cosine(before, after) < 1 - tolerance:
             break
         chosen = candidate
     return chosen
