@@ -1,0 +1,32 @@
+"""Gram loss: which images are alike is the same for the student and for the teacher."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def gram_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared difference of the cosines between the images of a batch.
+
+    With Z the normalised features, ||Z_s Z_s^T - Z_t Z_t^T||_F^2 / batch^2. It knows nothing of
+    directions, only of angles between images, so that the dimensions may differ.
+
+    Args:
+        student: features, shape (batch, dimension).
+        teacher: features of the same images, shape (batch, any dimension); gradients flow into
+            both, so detach it.
+
+    Returns:
+        A scalar in [0, 4]; it ignores the lengths of features and any rotation of either side.
+
+    Source: in the spirit of similarity-preserving distillation, Tung & Mori, ICCV 2019,
+        arXiv:1907.09682, with rows normalised before the product and not after it.
+    """
+    return (_cosines(student) - _cosines(teacher)).square().mean()
+
+
+def _cosines(features: Tensor) -> Tensor:
+    rows = F.normalize(features.float(), dim=1)
+    # autocast would round the cosines to bfloat16
+    with torch.autocast(rows.device.type, enabled=False):
+        return rows @ rows.T

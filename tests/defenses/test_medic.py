@@ -1,0 +1,282 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mimic.defenses import medic
+from mimic.defenses.medic import (
+    Medic,
+    MedicObjective,
+    Spread,
+    importance,
+    layer_channels,
+    matching_loss,
+)
+from mimic.encoders.architectures import build_backbone
+from mimic.encoders.checks import count_hooks
+from mimic.encoders.encoder import Encoder
+from mimic.errors import InputError
+from mimic.losses.clone import clone_loss
+
+from .support import Watch, identical, images, resnet, state
+
+SHAPE = (5, 3, 2, 4)
+MEAN = torch.tensor([0.5, -1.0, 0.0])
+DEVIATION = torch.tensor([0.5, 2.0, 1.5])
+
+
+def noise(seed: int, shape=SHAPE) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def weights(*, gradients=None, deviation=DEVIATION, temperature=5.0, grad_norm=False) -> Tensor:
+    """Importance of random activations, by default for random gradients."""
+    gradients = noise(1) if gradients is None else gradients
+    return importance(
+        noise(0), gradients, MEAN, deviation, temperature=temperature, grad_norm=grad_norm
+    )
+
+
+class TwoBranches(nn.Module):
+    """The feature of the image, shifted by what a layer makes of a constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look = nn.Conv2d(3, 4, 3)
+        self.shift = nn.Linear(1, 4)
+        self.unused = nn.Linear(7, 7)
+        self.feature = nn.Linear(4, 6)
+
+    def forward(self, images: Tensor) -> Tensor:
+        seen = self.look(images).mean(dim=(2, 3)) + self.shift(torch.ones(1, 1))
+        return self.feature(seen)
+
+
+class Brighter(nn.Module):
+    """An augmentation whose second views are brighter than the first ones."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        first, second = images.chunk(2)
+        return torch.cat([first, 0.5 + 0.5 * second])
+
+
+def objective(suspect=None, *, matching_weight=10.0, size=(8, 8)) -> MedicObjective:
+    """A student whose second views are brighter than the first ones, and its teacher."""
+    suspect = (suspect or resnet()).eval().requires_grad_(False)
+    built = MedicObjective(
+        suspect.reinitialized(0),
+        suspect,
+        size,
+        layers=layer_channels(suspect, images(2, size).tensor()),
+        matching_weight=matching_weight,
+        temperature=5.0,
+        grad_norm=True,
+    )
+    built.augment = Brighter()
+    built.prepare()
+    return built
+
+
+def test_importance_is_the_geometric_mean_of_two_softmaxes():
+    centre, scale = (v.double()[:, None, None] for v in (MEAN, DEVIATION))
+    values = [5 * (noise(0).double() - centre) / scale, 5 * noise(1).double() * scale]
+    first, second = (value.flatten(1).softmax(dim=1) for value in values)
+    torch.testing.assert_close(weights().flatten(1), (first * second).sqrt().float())
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0, 5.0, 100.0])
+@pytest.mark.parametrize("grad_norm", [True, False])
+def test_the_importance_of_an_image_sums_to_one_at_most(temperature, grad_norm):
+    found = weights(temperature=temperature, grad_norm=grad_norm)
+    assert bool((found >= 0).all())
+    assert found.flatten(1).sum(dim=1).max().item() <= 1 + 1e-6
+
+
+def test_without_temperature_all_neurons_weigh_the_same():
+    torch.testing.assert_close(weights(temperature=0.0), torch.full(SHAPE, 1 / 24))
+
+
+def test_neurons_of_a_dead_channel_have_no_weight():
+    found = weights(deviation=torch.tensor([0.5, 0.0, 1.5]), temperature=0.0)
+    assert bool((found[:, 1] == 0).all())
+    torch.testing.assert_close(found[:, [0, 2]], torch.full((5, 2, 2, 4), 1 / 16))
+
+
+def test_a_layer_that_is_wholly_dead_has_no_weight():
+    assert bool((weights(deviation=torch.zeros(3), grad_norm=True) == 0).all())
+
+
+def test_normalised_gradients_have_no_unit():
+    first, second = (weights(gradients=f * noise(1), grad_norm=True) for f in (1.0, 1e-6))
+    torch.testing.assert_close(first, second)
+
+
+def test_tiny_gradients_say_nothing_unless_they_are_normalised():
+    gradients, none = 1e-6 * noise(1), torch.zeros(SHAPE)
+    torch.testing.assert_close(weights(gradients=gradients), weights(gradients=none))
+    named = weights(gradients=gradients, grad_norm=True)
+    assert (named - weights(gradients=none)).abs().max().item() > 1e-2
+
+
+def test_gradients_of_zero_can_be_normalised():
+    none = torch.zeros(SHAPE)
+    torch.testing.assert_close(weights(gradients=none, grad_norm=True), weights(gradients=none))
+
+
+def test_the_matching_loss_sums_over_neurons_and_averages_over_images():
+    student, teacher, weight = noise(2), noise(3), noise(4).abs()
+    scale = DEVIATION.double()[:, None, None]
+    distances = weight.double() * ((teacher.double() - student.double()) / scale) ** 2
+    expected = distances.sum().item() / SHAPE[0]
+    assert matching_loss(student, teacher, weight, DEVIATION).item() == pytest.approx(expected)
+
+
+def test_a_dead_channel_costs_nothing_whatever_the_student_does():
+    deviation = torch.tensor([0.0, 2.0, 1.5])
+    student, weight = noise(2), weights(deviation=deviation)
+    other = student.clone()
+    other[:, 0] += 1e6
+    losses = [matching_loss(each, noise(3), weight, deviation) for each in (student, other)]
+    assert torch.equal(*losses)
+
+
+def test_statistics_are_means_over_batches():
+    spread = Spread([3, 2])
+    batches = [(noise(i), 4 * noise(10 + i, (5, 2, 1, 1))) for i in range(3)]
+    for batch in batches:
+        spread.observe(batch)
+    for layer, (mean, deviation) in enumerate(spread.layers()):
+        maps = torch.stack([batch[layer].double() for batch in batches])
+        variances = maps.var(dim=(1, 3, 4), correction=0)
+        torch.testing.assert_close(mean, maps.mean(dim=(1, 3, 4)).mean(dim=0).float())
+        torch.testing.assert_close(deviation, variances.mean(dim=0).sqrt().float())
+
+
+def test_statistics_settle_after_the_first_batches(monkeypatch):
+    monkeypatch.setattr(medic, "OBSERVED_BATCHES", 2)
+    spread = Spread([3])
+    for seed in (0, 1):
+        spread.observe([noise(seed)])
+    settled = state(spread)
+    spread.observe([noise(2)])
+    assert identical(state(spread), settled)
+
+
+def test_a_channel_that_never_changes_is_dead():
+    maps = noise(0)
+    maps[:, 1] = 0.3
+    spread = Spread([3])
+    spread.observe([maps])
+    ((_, deviation),) = spread.layers()
+    assert (deviation == 0).tolist() == [False, True, False]
+
+
+def test_every_convolution_and_batch_normalisation_of_a_resnet_is_compared():
+    suspect = resnet().requires_grad_(False)
+    expected = {
+        name: module.weight.shape[0]
+        for name, module in suspect.backbone.named_modules()
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d)
+    }
+    assert layer_channels(suspect, images().tensor()) == expected
+
+
+def test_layers_that_the_image_does_not_reach_are_left_out():
+    suspect = Encoder(TwoBranches()).requires_grad_(False)
+    assert layer_channels(suspect, images().tensor()) == {"look": 4, "feature": 6}
+
+
+def test_looking_changes_nothing():
+    suspect, untouched = resnet().requires_grad_(False), resnet()
+    layer_channels(suspect, images().tensor())
+    assert identical(state(suspect), state(untouched))
+    assert count_hooks(suspect) == 0
+    assert [m.training for m in suspect.modules()] == [m.training for m in untouched.modules()]
+
+
+def test_a_network_with_nothing_to_compare_is_refused():
+    suspect = Encoder(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    with pytest.raises(InputError, match="nothing to compare"):
+        layer_channels(suspect, images().tensor())
+
+
+def test_a_student_that_is_the_teacher_matches():
+    built = objective()
+    built.encoder.load_state_dict(built.teacher.state_dict())
+    built.encoder.eval()
+    terms = built(images().tensor())
+    assert list(terms) == ["contrastive", "matching"]
+    assert terms["matching"].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_matching_term_is_the_weighted_sum_over_layers():
+    built = objective(matching_weight=3.0)
+    built.encoder.eval()
+    term = built(images().tensor())["matching"]
+    batch = images().tensor() / 255
+    views = torch.cat([batch, 0.5 + 0.5 * batch])
+    _, own = built.encoder.forward_stages(views, built.names)
+    wanted, gradients = built.ask(views)
+    losses = []
+    for name, theirs, slopes in zip(built.names, wanted, gradients, strict=True):
+        variance, mean = torch.var_mean(theirs, dim=(0, 2, 3), correction=0)
+        deviation = variance.sqrt()
+        weight = importance(theirs, slopes, mean, deviation, temperature=5.0, grad_norm=True)
+        losses.append(matching_loss(own[name], theirs, weight, deviation).item())
+    assert term.item() == pytest.approx(3 * sum(losses), rel=1e-4)
+
+
+def test_equal_views_tell_the_teacher_nothing():
+    built = objective()
+    batch = images().tensor() / 255
+    _, equal = built.ask(torch.cat([batch, batch]))
+    _, different = built.ask(torch.cat([batch, 0.5 + 0.5 * batch]))
+    assert max(g.abs().max().item() for g in equal) < 1e-6
+    assert max(g.abs().max().item() for g in different) > 1e-3
+
+
+def test_the_gradient_of_the_last_layer_is_that_of_the_loss_on_features():
+    built = objective(Encoder(TwoBranches()))
+    views = images().tensor() / 255
+    features = built.teacher(views).requires_grad_()
+    (expected,) = torch.autograd.grad(clone_loss(*features.chunk(2)), features)
+    found = dict(zip(built.names, built.ask(views)[1], strict=True))["feature"]
+    torch.testing.assert_close(found.flatten(1), expected)
+
+
+def test_asking_the_teacher_leaves_no_gradient_and_no_graph():
+    built = objective()
+    wanted, gradients = built.ask(images().tensor() / 255)
+    assert not any(tensor.requires_grad for tensor in [*wanted, *gradients])
+    assert all(p.grad is None and not p.requires_grad for p in built.teacher.parameters())
+
+
+def test_only_the_student_and_its_head_receive_gradients():
+    built = objective()
+    sum(built(images().tensor()).values()).backward()
+    assert all(p.grad is not None for p in built.learner.parameters())
+    assert all(p.grad is None for p in built.teacher.parameters())
+
+
+def test_the_statistics_are_saved_with_the_student():
+    assert {"spread.mean", "spread.variance", "spread.batches"} <= set(
+        objective().learner.state_dict()
+    )
+
+
+def test_it_runs_on_a_token_model():
+    suspect = Encoder(build_backbone("vit_tiny:dim=8,depth=2,heads=1,patch=4"), image_size=8)
+    result = Medic(epochs=1)(suspect, images(), trainer=Watch())
+    assert result.history.steps == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"matching_weight": -1.0}, "matching_weight must be 0 or more and finite"),
+        ({"temperature": float("inf")}, "temperature must be 0 or more and finite"),
+        ({"temperature": float("nan")}, "temperature must be 0 or more and finite"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        Medic(**settings)
