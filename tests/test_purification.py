@@ -114,6 +114,11 @@ def test_a_defence_is_its_own_name():
     assert find_defense(defense) is defense
 
 
-def test_an_unknown_method_is_refused_with_those_there_are():
-    with pytest.raises(InputError, match="method 'exorcism' is unknown; there are mimic, "):
+def test_an_unknown_method_is_refused_with_the_nearest_one():
+    with pytest.raises(InputError, match="method 'fine-tune' is unknown; did you mean 'finetune'"):
+        find_defense("fine-tune")
+
+
+def test_an_unknown_method_like_no_other_is_refused_with_where_to_look():
+    with pytest.raises(InputError, match="method 'exorcism' is unknown; 'mimic list defenses'"):
         find_defense("exorcism")

@@ -1,10 +1,11 @@
 """The main job as one call: a suspicious encoder and clean images in, a purified encoder out."""
 
 import copy
+from difflib import get_close_matches
 
 from torch import nn
 
-from mimic.defenses import DEFENSES, Defense, Purification
+from mimic.defenses import DEFENSES, INAPPLICABLE, Defense, Purification
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.loading import load_encoder
 from mimic.errors import InputError
@@ -48,10 +49,14 @@ def find_defense(method: str | Defense) -> Defense:
     """The defence of that name.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or it cannot work on a finished encoder.
     """
     if isinstance(method, Defense):
         return method
-    if method not in DEFENSES:
-        raise InputError(f"method '{method}' is unknown; there are {', '.join(DEFENSES)}")
-    return DEFENSES[method]
+    if method in DEFENSES:
+        return DEFENSES[method]
+    if method in INAPPLICABLE:
+        raise InputError(f"method '{method}' does not apply: {INAPPLICABLE[method]}")
+    near = get_close_matches(method, DEFENSES, n=1)
+    meant = f"did you mean '{near[0]}'? " if near else ""
+    raise InputError(f"method '{method}' is unknown; {meant}'mimic list defenses' names them all")
