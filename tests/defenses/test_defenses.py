@@ -80,6 +80,7 @@ HASTY = {
     "finetune_epochs": 1,
     "unlearn_epochs": 2,
     "implant_epochs": 1,
+    "inversion_steps": 2,
     "rounds": 1,
 }
 """Settings that make a method short, where it has them."""
