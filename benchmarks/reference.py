@@ -26,7 +26,7 @@ from typing import Any
 from mimic.attacks.badencoder import BadEncoder
 from mimic.attacks.references import load_references
 from mimic.attacks.triggers import Trigger, parse_trigger
-from mimic.defenses import Defense, FineTune, FromScratch, Mimic, PublishedMimic
+from mimic.defenses import Defense, FineTune, FromScratch, Mimic, Nothing, PublishedMimic
 from mimic.encoders.architectures import build_backbone
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.export import save_encoder
@@ -67,6 +67,7 @@ VARIANTS: dict[str, Defense] = {
     "mimic-described": PublishedMimic(epochs=EPOCHS, measured_on="teacher"),
     "scratch": FromScratch(epochs=EPOCHS),
     "finetune": FineTune(epochs=EPOCHS),
+    "nothing": Nothing(),
 }
 
 

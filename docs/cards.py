@@ -20,6 +20,7 @@ METHODS = {
     "mimic-described": "MIMIC as its paper says",
     "finetune": "baseline: contrastive fine-tuning",
     "scratch": "control: no teacher, the same images",
+    "nothing": "control: the attacked encoder as it is",
 }
 ENCODERS = {
     "small-clean": ("clean encoder", "control: before the attack"),
