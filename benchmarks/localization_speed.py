@@ -17,6 +17,7 @@ import math
 import statistics
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ from mimic.information.samplers import (
     uniform_noise,
 )
 from mimic.training import Trainer
+from mimic.zoo.members import provenance
 
 
 def main() -> None:
@@ -59,7 +61,7 @@ def main() -> None:
         "images": settings.images,
         "threads": torch.get_num_threads(),
         "device": settings.device,
-    }
+    } | provenance()
     if not settings.skip_speed:
         result["speed"] = measure_speed(encoder, images, settings)
     if not settings.skip_error:
@@ -77,6 +79,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--batches", type=int, default=2, help="measured per stage")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the published procedure")
     parser.add_argument("--samples", type=int, default=2000, help="of the cases of known MI")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of these cases")
     parser.add_argument("--estimator", default="infonce")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--skip-speed", action="store_true")
@@ -154,44 +157,52 @@ def synchronize(device: torch.device) -> None:
 
 
 def measure_error(settings: argparse.Namespace) -> dict[str, Any]:
-    """Absolute error in nats of both procedures, per case and on average."""
+    """Absolute error in nats of both procedures, per case and on average over cases and seeds."""
     trainer = Trainer(device=settings.device)
-    cases = {}
-    for name, sample in known_cases(settings.samples).items():
-        x, y = sample.x.float(), sample.y.float()
-        ours = estimate(x, y, estimator=settings.estimator, trainer=trainer)
-        published = published_estimate(x, y, epochs=settings.epochs, trainer=trainer)
-        cases[name] = {
-            "exact_nats": sample.nats,
-            "ours_nats": ours.nats,
-            "ours_standard_error": ours.standard_error,
-            "ours_error": abs(ours.nats - sample.nats),
-            "published_nats": published.nats,
-            "published_error": abs(published.nats - sample.nats),
-        }
-        print(f"{name}: {json.dumps(cases[name])}", file=sys.stderr, flush=True)
+    cases: dict[str, list[dict[str, float]]] = {}
+    for seed in settings.seeds:
+        for name, sample in known_cases(settings.samples, seed).items():
+            found = both_estimates(sample, seed, settings, trainer)
+            cases.setdefault(name, []).append(found)
+            print(f"{name}, seed {seed}: {json.dumps(found)}", file=sys.stderr, flush=True)
+    every = [one for case in cases.values() for one in case]
     averages = {
-        f"{who}_mean_error": statistics.fmean(case[f"{who}_error"] for case in cases.values())
+        f"{who}_mean_error": statistics.fmean(one[f"{who}_error"] for one in every)
         for who in ("ours", "published")
     }
-    return averages | {"samples": settings.samples, "seeds": 1, "cases": cases}
+    return averages | {"samples": settings.samples, "seeds": settings.seeds, "cases": cases}
 
 
-def known_cases(samples: int) -> dict[str, Sample]:
-    """Distributions with exact mutual information, from none to much, in 1 to 64 dimensions."""
+def both_estimates(
+    sample: Sample, seed: int, settings: argparse.Namespace, trainer: Trainer
+) -> dict[str, float]:
+    x, y = sample.x.float(), sample.y.float()
+    ours = estimate(x, y, estimator=settings.estimator, seed=seed, trainer=trainer)
+    published = published_estimate(x, y, epochs=settings.epochs, seed=seed, trainer=trainer)
     return {
-        "independent, 2 x 2": correlated_gaussian(0.0, dimensions=2, samples=samples),
-        "independent, 64 x 64": permuted(
-            correlated_gaussian(0.5, dimensions=64, samples=samples), seed=1
-        ),
-        "gaussian, rho .7, 1 x 1": correlated_gaussian(0.7, samples=samples),
-        "gaussian, rho .5, 5 x 5": correlated_gaussian(0.5, dimensions=5, samples=samples),
+        "exact_nats": sample.nats,
+        "ours_nats": ours.nats,
+        "ours_standard_error": ours.standard_error,
+        "ours_error": abs(ours.nats - sample.nats),
+        "published_nats": published.nats,
+        "published_error": abs(published.nats - sample.nats),
+    }
+
+
+def known_cases(samples: int, seed: int) -> dict[str, Sample]:
+    """Distributions with exact mutual information, from none to much, in 1 to 64 dimensions."""
+    gaussian = partial(correlated_gaussian, samples=samples, seed=seed)
+    return {
+        "independent, 2 x 2": gaussian(0.0, dimensions=2),
+        "independent, 64 x 64": permuted(gaussian(0.5, dimensions=64), seed=seed + 1),
+        "gaussian, rho .7, 1 x 1": gaussian(0.7),
+        "gaussian, rho .5, 5 x 5": gaussian(0.5, dimensions=5),
         "gaussian, dense .5, 25 x 25": dense_gaussian(
-            x_dimensions=25, y_dimensions=25, samples=samples
+            x_dimensions=25, y_dimensions=25, samples=samples, seed=seed
         ),
-        "uniform noise .25": uniform_noise(0.25, samples=samples),
+        "uniform noise .25": uniform_noise(0.25, samples=samples, seed=seed),
         "student-t, 2 degrees, 2 x 2": student_t(
-            degrees=2, x_dimensions=2, y_dimensions=2, samples=samples
+            degrees=2, x_dimensions=2, y_dimensions=2, samples=samples, seed=seed
         ),
     }
 
