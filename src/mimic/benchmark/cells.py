@@ -1,0 +1,185 @@
+"""Running a cell: purify, judge with every probe on every task, and say what it cost."""
+
+import json
+import shutil
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mimic.benchmark.cards import Failure, ResultCard, Results
+from mimic.benchmark.grid import Cell
+from mimic.benchmark.meter import Meter, commit, peak_gpu_memory_mib, peak_memory_mib
+from mimic.encoders.encoder import Encoder
+from mimic.encoders.loading import load_encoder
+from mimic.errors import InterruptedRunError, RunError
+from mimic.evaluation.evaluate import Evaluation, evaluate
+from mimic.files import write_json
+from mimic.images.classes import with_classes_of
+from mimic.images.imageset import ImageSet
+from mimic.images.source import open_images
+from mimic.training import History, Trainer
+from mimic.zoo.members import member_trigger, provenance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Purified:
+    """What a defence gave, and what it cost."""
+
+    encoder: Encoder
+    history: History
+    images_used: int
+    seconds: float
+    memory: Mapping[str, float | None]
+
+
+def run_cell(cell: Cell, *, work: Path) -> ResultCard:
+    """Run one cell to its card; an unfinished one goes on from its checkpoints.
+
+    A cell that fails has a card too, with its error; its checkpoints are dropped then. Those of a
+    finished cell stay until its card is written, see `forget`.
+
+    Args:
+        cell: what to run.
+        work: folder of folders for checkpoints, one per cell.
+
+    Raises:
+        InterruptedRunError: SIGINT or SIGTERM arrived; the state is saved.
+    """
+    try:
+        suspect = _suspect(cell)
+        done = _purified(cell, suspect, _checkpoints(cell, work))
+        started = time.monotonic()
+        results = judged(cell, done.encoder)
+    except InterruptedRunError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        forget(cell, work)
+        return failed(cell, error)
+    return _card(
+        cell,
+        results=results,
+        images_used=done.images_used,
+        seconds=done.seconds,
+        evaluation_seconds=time.monotonic() - started,
+        images_per_second=done.history.images_per_second if done.history.steps else None,
+        **done.memory,
+    )
+
+
+def failed(cell: Cell, error: Exception) -> ResultCard:
+    """The card of a cell that ended with an error."""
+    message = " ".join(str(error).split())[:1000]
+    return _card(cell, error=Failure(type=type(error).__name__, message=message))
+
+
+def forget(cell: Cell, work: Path) -> None:
+    """Remove the checkpoints of a cell."""
+    shutil.rmtree(work / cell.stem, ignore_errors=True)
+
+
+def clean_images(cell: Cell, size: int | None) -> ImageSet:
+    """The clean images of a cell; a sample is held in memory without the set it comes from."""
+    scenario = cell.scenario
+    chosen = open_images(scenario.locate(scenario.images), size=size).sample(
+        ratio=cell.ratio, count=cell.count, seed=cell.defense.seed
+    )
+    if chosen.streamed or cell.ratio == 1:
+        return chosen
+    return ImageSet.from_tensor(chosen.tensor(), name=chosen.name, skipped=chosen.skipped)
+
+
+def labelled_images(cell: Cell, task: str, size: int | None) -> tuple[ImageSet, ImageSet]:
+    """Training and test images of a task."""
+    scenario, wanted = cell.scenario, cell.scenario.tasks[task]
+    opened = partial(open_images, labels=True)
+    train = opened(scenario.locate(wanted.train), size=size)
+    test = opened(scenario.locate(wanted.test), size=train.size)
+    return train, with_classes_of(test, train)
+
+
+def judged(cell: Cell, encoder: Encoder) -> Results:
+    """An encoder, judged on each task with each probe, with the trigger where there is a target."""
+    trigger = member_trigger(cell.scenario.card, cell.scenario.folder)
+    trainer = Trainer(device=cell.device, precision=cell.precision)
+    found: dict[str, dict[str, Evaluation]] = {}
+    for name, task in cell.scenario.tasks.items():
+        train, test = labelled_images(cell, name, encoder.image_size)
+        aimed = trigger is not None and task.target is not None
+        found[name] = {
+            probe: evaluate(
+                encoder,
+                train,
+                test,
+                trigger=trigger if aimed else None,
+                target=task.target if aimed else None,
+                probe=probe,
+                seed=cell.defense.seed,
+                trainer=trainer,
+            )
+            for probe in cell.probes
+        }
+    return found
+
+
+def _suspect(cell: Cell) -> Encoder:
+    encoder = load_encoder(cell.scenario.encoder)
+    if encoder.origin is None or encoder.origin.sha256 != cell.scenario.card.sha256:
+        raise RunError(f"'{cell.scenario.encoder}' was changed while the benchmark ran")
+    return encoder
+
+
+def _checkpoints(cell: Cell, work: Path) -> Path:
+    """The folder for checkpoints of a cell; what another one with its name left there goes."""
+    record, facts = work / cell.stem / "cell.json", json.loads(json.dumps(cell.facts()))
+    try:
+        known = json.loads(record.read_text(encoding="utf-8")) == facts
+    except (OSError, ValueError):
+        known = False
+    if not known:
+        forget(cell, work)
+        write_json(record, facts)
+    return record.parent
+
+
+def _purified(cell: Cell, suspect: Encoder, folder: Path) -> Purified:
+    started = time.monotonic()
+    images = clean_images(cell, suspect.image_size)
+    meter = Meter(device=cell.device, precision=cell.precision, folder=folder, resume=True)
+    result = cell.defense(suspect, images, trainer=meter)
+    return Purified(
+        encoder=result.encoder,
+        history=result.history,
+        images_used=len(images),
+        seconds=meter.total(time.monotonic() - started),
+        memory={
+            "peak_memory_mib": peak_memory_mib(),
+            "peak_gpu_memory_mib": peak_gpu_memory_mib(),
+        },
+    )
+
+
+def _card(cell: Cell, **measured: Any) -> ResultCard:
+    """A card from what is known of a cell and what was measured."""
+    nothing: dict[str, Any] = {
+        "images_used": 0,
+        "seconds": 0.0,
+        "evaluation_seconds": 0.0,
+        "images_per_second": None,
+        "peak_memory_mib": None,
+        "peak_gpu_memory_mib": None,
+    }
+    environment = {
+        "device": cell.device,
+        "precision": cell.precision,
+        "threads": torch.get_num_threads(),
+        "commit": commit(),
+        "controls": cell.scenario.controls,
+    }
+    return ResultCard(**cell.facts() | nothing | environment | provenance() | measured)

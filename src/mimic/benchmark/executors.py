@@ -1,0 +1,40 @@
+"""Executors by name: who runs cells, and where. A new one is one file and one line here."""
+
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from mimic.benchmark.cards import ResultCard
+from mimic.benchmark.grid import Cell
+from mimic.benchmark.local import local
+
+
+class Executor(Protocol):
+    """Runs cells wherever it likes and in any order.
+
+    Attributes:
+        workers: cells at a time.
+        threads: of each.
+    """
+
+    @property
+    def workers(self) -> int: ...
+
+    @property
+    def threads(self) -> int: ...
+
+    def __call__(
+        self, cells: Sequence[Cell], run: Callable[[Cell], ResultCard]
+    ) -> Generator[tuple[Cell, ResultCard], None, None]:
+        """Give each cell with its card as soon as that is there.
+
+        Closing the generator stops what is running, with its state saved.
+
+        Args:
+            cells: what to run.
+            run: runs one cell and never fails but by being interrupted; it can be pickled.
+        """
+
+
+EXECUTORS: dict[str, Callable[[int | None, Path], Executor]] = {"local": local}
+"""From the number of cells at a time (None: as many as fit) and a folder for logs."""

@@ -1,0 +1,191 @@
+"""Running a benchmark: what has no card yet is run, and each card is written when it is there."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from mimic.benchmark.cards import CARDS, ResultCard, read_result, write_result
+from mimic.benchmark.cells import forget, run_cell
+from mimic.benchmark.config import Bench, read_config
+from mimic.benchmark.estimate import estimate_seconds
+from mimic.benchmark.executors import EXECUTORS, Executor
+from mimic.benchmark.grid import Cell, differing, expand
+from mimic.benchmark.lock import locked
+from mimic.benchmark.progress import GridProgress
+from mimic.benchmark.schema import check_names
+from mimic.errors import InputError, InterruptedRunError
+from mimic.training.precision import open_fabric
+
+WORK, LOGS, ESTIMATES = "work", "logs", "estimates.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """What is about to be run.
+
+    Attributes:
+        cells: all of the grid.
+        cards: those that are there, by the stem of their cell; failed ones too.
+        todo: cells that will be run.
+        workers: cells at a time.
+        threads: of each.
+        seconds: that each cell to be run should take, by its stem; None where nobody knows.
+    """
+
+    cells: tuple[Cell, ...]
+    cards: Mapping[str, ResultCard]
+    todo: tuple[Cell, ...]
+    workers: int
+    threads: int
+    seconds: Mapping[str, float | None] = field(default_factory=dict)
+
+
+def run_bench(
+    config: str | Path | Bench,
+    folder: str | Path,
+    *,
+    executor: str | Executor = "local",
+    workers: int | None = None,
+    retry_failed: bool = False,
+    confirm: Callable[[Outlook], bool] | None = None,
+    progress: bool = False,
+) -> tuple[ResultCard, ...]:
+    """Run every cell of a benchmark that has no card yet.
+
+    A script that calls this needs `if __name__ == "__main__":` around the call, since processes
+    that run cells import it.
+
+    Args:
+        config: a TOML file, or what `read_config` made of one.
+        folder: where cards go (DIR/cards), and checkpoints until then (DIR/work).
+        executor: a name of `EXECUTORS`, or one of your own.
+        workers: cells at a time, for an executor given by name; None lets it choose.
+        retry_failed: run cells again whose card holds an error.
+        confirm: is shown what is about to be run, with an estimate of the time, and says whether to
+            start; without it nothing is estimated.
+        progress: show progress on standard error.
+
+    Returns:
+        The cards of the grid, in its order: one for each cell, unless the start was refused.
+
+    Raises:
+        InputError: the configuration is wrong, a suspect is not the file of its card, the folder is
+            in use, or holds a card of that name with other settings.
+        InterruptedRunError: Ctrl-C, or what the program takes for it; cells have saved their state,
+            and the same call goes on.
+    """
+    bench = config if isinstance(config, Bench) else read_config(config)
+    open_fabric(bench.device, bench.precision)
+    for scenario in bench.scenarios:
+        scenario.check()
+    cells, folder = expand(bench), Path(folder).expanduser()
+    if isinstance(executor, str):
+        check_names([executor], EXECUTORS, "executor", "mimic bench")
+        executor = EXECUTORS[executor](workers, folder / LOGS)
+    with locked(folder):
+        cards = _known_cards(cells, folder)
+        outlook = _outlook(cells, cards, executor, retry_failed=retry_failed)
+        try:
+            if confirm is not None:
+                outlook = _estimated(outlook, folder, show=progress)
+            if confirm is None or confirm(outlook):
+                _run(outlook, cards, executor, folder, show=progress)
+        except (KeyboardInterrupt, InterruptedRunError) as error:
+            raise InterruptedRunError(
+                f"interrupted; {len(cards)} of {len(cells)} cells have a card in "
+                f"'{folder / CARDS}', and the same command goes on"
+            ) from error
+    return tuple(cards[cell.stem] for cell in cells if cell.stem in cards)
+
+
+def _outlook(
+    cells: tuple[Cell, ...],
+    cards: Mapping[str, ResultCard],
+    executor: Executor,
+    *,
+    retry_failed: bool,
+) -> Outlook:
+    done = {stem for stem, card in cards.items() if not (card.failed and retry_failed)}
+    return Outlook(
+        cells=cells,
+        cards=dict(cards),
+        todo=tuple(cell for cell in cells if cell.stem not in done),
+        workers=executor.workers,
+        threads=executor.threads,
+    )
+
+
+def _run(
+    outlook: Outlook,
+    cards: dict[str, ResultCard],
+    executor: Executor,
+    folder: Path,
+    *,
+    show: bool,
+) -> None:
+    """Run what is to be done and add its cards, on disk and to `cards`."""
+    seconds = {cell.stem: outlook.seconds.get(cell.stem) for cell in outlook.todo}
+    work = folder / WORK
+    with (
+        closing(executor(outlook.todo, partial(run_cell, work=work))) as finished,
+        GridProgress(seconds, show=show) as bar,
+    ):
+        for cell, card in finished:
+            write_result(_path(folder, cell), card)
+            cards[cell.stem] = card
+            if not card.failed:
+                forget(cell, work)
+            bar.advance(cell.stem, card)
+    for empty in (work, folder / LOGS):
+        with suppress(OSError):  # not empty, or never made
+            empty.rmdir()
+
+
+def _estimated(outlook: Outlook, folder: Path, *, show: bool) -> Outlook:
+    seconds = estimate_seconds(
+        outlook.todo, cache=folder / ESTIMATES, threads=outlook.threads, show=show
+    )
+    return replace(outlook, seconds=seconds)
+
+
+def _known_cards(cells: Sequence[Cell], folder: Path) -> dict[str, ResultCard]:
+    """Cards of these cells that are there; damaged ones are set aside.
+
+    Raises:
+        InputError: a card is of a cell with other settings.
+
+    Warns:
+        UserWarning: a card cannot be read.
+    """
+    found = {}
+    for cell in cells:
+        path = _path(folder, cell)
+        if not path.exists():
+            continue
+        try:
+            card = read_result(path)
+        except InputError as error:
+            aside = path.with_suffix(".broken")
+            path.replace(aside)
+            warnings.warn(
+                f"{error}; it is set aside as '{aside.name}', and its cell is run again",
+                UserWarning,
+                stacklevel=2,
+            )
+            continue
+        if other := differing(card, cell):
+            raise InputError(
+                f"'{path}' is the card of a run with {other}; give the defence another label, "
+                "choose another folder, or delete the card"
+            )
+        if not card.failed:
+            forget(cell, folder / WORK)
+        found[cell.stem] = card
+    return found
+
+
+def _path(folder: Path, cell: Cell) -> Path:
+    return folder / CARDS / f"{cell.stem}.json"

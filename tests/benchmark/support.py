@@ -1,0 +1,97 @@
+"""What tests of the benchmark share: made up cards, and an executor without processes."""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mimic.benchmark import ResultCard
+from mimic.benchmark.grid import Cell
+
+ARCH = "resnet10:width=4"
+HEAD = """
+counts = [32]
+probes = ["knn"]
+device = "cpu"
+precision = "32-true"
+"""
+SCENARIO = """
+[[scenario]]
+name = "corner"
+encoder = "suspect.safetensors"
+images = "digits:train"
+trigger = "patch:3@0,0:white"
+attack = "badencoder"
+[scenario.tasks.digits]
+train = "digits:test"
+test = "digits:test"
+target = 3
+"""
+FINETUNE = """
+[[defense]]
+name = "finetune"
+epochs = 1
+batch_size = 16
+"""
+SCRATCH = """
+[[defense]]
+name = "scratch"
+epochs = 1
+batch_size = 16
+"""
+
+
+@dataclass(frozen=True)
+class Serial:
+    """Runs cells in this process, one after the other, and remembers which."""
+
+    run: Callable[[Cell], ResultCard] | None = None
+    seen: list[Cell] = field(default_factory=list)
+    workers: int = 1
+    threads: int = 1
+
+    def __call__(
+        self, cells: Sequence[Cell], run: Callable[[Cell], ResultCard]
+    ) -> Generator[tuple[Cell, ResultCard], None, None]:
+        for cell in cells:
+            self.seen.append(cell)
+            yield cell, (self.run or run)(cell)
+
+
+def evaluation(**changes: Any) -> dict[str, Any]:
+    """An evaluation as JSON knows it."""
+    return {
+        "accuracy": 0.5,
+        "accuracy_ci95": [0.4, 0.6],
+        "attack_success_rate": 0.25,
+        "attack_success_rate_ci95": [0.2, 0.3],
+        "attack_success_rate_all": 0.3,
+        "n_train": 10,
+        "n_test": 20,
+        "n_triggered": 18,
+        "probe": "knn",
+        "seed": 0,
+        "seconds": 1.5,
+    } | changes
+
+
+def made_up_card(cell: Cell, **changes: Any) -> ResultCard:
+    """A card that nobody measured."""
+    values = cell.facts() | {
+        "schema": 1,
+        "images_used": 32,
+        "results": {"digits": {"knn": evaluation()}},
+        "controls": {},
+        "seconds": 2.0,
+        "evaluation_seconds": 1.0,
+        "images_per_second": 100.0,
+        "peak_memory_mib": 300.0,
+        "peak_gpu_memory_mib": None,
+        "device": "cpu",
+        "precision": "32-true",
+        "threads": 1,
+        "versions": {"mimic": "0"},
+        "commit": None,
+        "machine": "a machine",
+        "error": None,
+    }
+    return ResultCard.from_dict(values | changes)

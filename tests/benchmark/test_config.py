@@ -1,0 +1,86 @@
+"""A configuration says what is wrong with it before anything runs."""
+
+import pytest
+
+from mimic.benchmark import read_config
+from mimic.errors import InputError
+
+from .support import FINETUNE, HEAD, SCENARIO, SCRATCH
+
+
+def test_settings_override_the_defaults_of_a_defence(write):
+    text = '[[defense]]\nname = "mimic"\nepochs = 3\nweighting = "uniform"\n'
+    (contender,) = read_config(write(HEAD, SCENARIO, text)).contenders
+    assert (contender.label, contender.defense.epochs) == ("mimic", 3)
+    assert contender.defense.weighting == "uniform"
+    assert contender.defense.batch_size == 64
+
+
+def test_a_preset_keeps_what_is_not_overridden(write):
+    text = '[[defense]]\nname = "mimic-described"\nlabel = "as described"\nepochs = 3\n'
+    (contender,) = read_config(write(HEAD, SCENARIO, text)).contenders
+    assert (contender.name, contender.label) == ("mimic-described", "as described")
+    assert contender.defense.measured_on == "teacher"
+
+
+def test_seeds_and_hardware_have_defaults(write):
+    bench = read_config(write("ratios = [0.1]\n", SCENARIO, SCRATCH))
+    assert (bench.seeds, bench.probes) == ((0,), ("mlp",))
+    assert (bench.device, bench.precision) == ("auto", "auto")
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ((HEAD, "seed = [0]\n", SCENARIO, SCRATCH), "'seed' of the configuration.*mean 'seeds'"),
+        ((HEAD, "seeds = ['a']\n", SCENARIO, SCRATCH), r"seeds\[0\] must be a whole number"),
+        ((HEAD, "seeds = [1, 1]\n", SCENARIO, SCRATCH), "seed '1' is there more than once"),
+        ((HEAD, "seeds = []\n", SCENARIO, SCRATCH), "at least one seed"),
+        ((HEAD, "ratios = [0.1]\n", SCENARIO, SCRATCH), "either ratios or counts"),
+        ((SCENARIO, SCRATCH), "either ratios or counts"),
+        (("ratios = [4]\n", SCENARIO, SCRATCH), r"above 0 and at most 1, not \[4.0\]"),
+        (("counts = [0]\n", SCENARIO, SCRATCH), r"counts must be 1 or more, not \[0\]"),
+        ((HEAD.replace("knn", "kn"), SCENARIO, SCRATCH), "probe 'kn'.*did you mean 'knn'"),
+        ((HEAD, SCENARIO), "at least one defence"),
+        ((HEAD, SCRATCH), "at least one scenario"),
+        ((HEAD, SCENARIO, SCENARIO, SCRATCH), "scenario 'corner' is there more than once"),
+        (
+            (HEAD, SCENARIO, SCRATCH, SCRATCH),
+            "'scratch' is there more than once; give each a label",
+        ),
+        ((HEAD, SCENARIO, FINETUNE.replace("finetune", "finetun")), "did you mean 'finetune'"),
+        (
+            (HEAD, SCENARIO, FINETUNE.replace("epochs", "epoch")),
+            "'epoch' of defence 'finetune'.*mean 'epochs'",
+        ),
+        (
+            (HEAD, SCENARIO, FINETUNE.replace("= 16", "= 'x'")),
+            "finetune.batch_size must be a whole number",
+        ),
+        ((HEAD, SCENARIO, FINETUNE, "seed = 1\n"), "list seeds for all defences at the top"),
+        ((HEAD, SCENARIO, "[[defense]]\nepochs = 1\n"), "the name of defence 1 must be text"),
+        ((HEAD, SCENARIO, SCRATCH, 'label = "a\\u001b[1m"\n'), "cannot be shown"),
+        (
+            (HEAD, SCENARIO, '[[defense]]\nname = "mimic"\nweighting = "none"\n'),
+            "one of information, uniform",
+        ),
+        (
+            (HEAD, SCENARIO, '[[defense]]\nname = "mimic"\nrandom_share = 2.0\n'),
+            "at most 1 together",
+        ),
+        (("counts = [", SCENARIO), "cannot be read as TOML"),
+    ],
+)
+def test_what_is_wrong_is_named(write, parts, message):
+    with pytest.raises(InputError, match=message):
+        read_config(write(*parts))
+
+
+def test_a_message_names_the_file(write):
+    with pytest.raises(InputError, match=r"^'.*bench\.toml': "):
+        read_config(write(HEAD))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"none\.toml' cannot be read"):
+        read_config(tmp_path / "none.toml")
