@@ -16,6 +16,7 @@ from tyro.conf import subcommand
 
 import mimic
 from mimic.cli.attack import Attack
+from mimic.cli.bench import Bench
 from mimic.cli.demo import Demo
 from mimic.cli.evaluate import Evaluate
 from mimic.cli.list import List
@@ -23,6 +24,7 @@ from mimic.cli.localize import Localize
 from mimic.cli.output import Command, Result, publish, say
 from mimic.cli.pretrain import Pretrain
 from mimic.cli.purify import Purify
+from mimic.cli.report import Report
 from mimic.cli.zoo import Zoo
 from mimic.errors import InputError, InterruptedRunError, MimicError
 
@@ -36,10 +38,12 @@ COMMANDS: dict[str, type[Command]] = {
     "localize": Localize,
     "purify": Purify,
     "evaluate": Evaluate,
+    "bench": Bench,
+    "report": Report,
     "zoo": Zoo,
     "list": List,
 }
-LATER = ("scan", "verify", "bench", "report")
+LATER = ("scan", "verify")
 _DESCRIPTION = (
     "Purify self-supervised image encoders that may carry a backdoor, without labels and without "
     "the trigger. 'mimic COMMAND --help' documents each command."
