@@ -101,8 +101,8 @@ def test_ratio_and_count_exclude_each_other(purify: Run) -> None:
     assert_refused(purify("--ratio", 0.5, "--count", 20), "not both")
 
 
-def test_an_unknown_method_is_answered_with_the_known_ones(purify: Run) -> None:
-    assert_refused(purify("--method", "magic"), "mimic-published")
+def test_an_unknown_method_is_answered_with_the_nearest_one(purify: Run) -> None:
+    assert_refused(purify("--method", "magic"), "did you mean 'mimic'")
 
 
 def test_an_unknown_device_is_refused(purify: Run) -> None:

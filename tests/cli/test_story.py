@@ -98,7 +98,7 @@ def test_purify_tells_what_it_did(purified: dict[str, Any]) -> None:
     assert set(purified) == {
         *("encoder", "sha256", "drop_in", "drop_in_sha256", "manifest", "method", "images_used"),
         *("skipped", "epochs", "seed", "seconds", "images_per_second", "estimator", "stages"),
-        "verification",
+        *("silent_channels", "verification"),
     }
     assert set(purified["stages"][0]) == {"name", "mutual_information", "standard_error", "weight"}
     assert (purified["method"], purified["images_used"], purified["epochs"]) == ("mimic", 140, 1)
@@ -119,7 +119,7 @@ def test_evaluate_judges_a_purified_folder_by_the_contract(purified: dict[str, A
     assert set(found) == {
         *("accuracy", "accuracy_ci95", "attack_success_rate", "attack_success_rate_ci95"),
         *("attack_success_rate_all", "n_train", "n_test", "n_triggered", "probe", "seed"),
-        "seconds",
+        *("seconds", "fitted_on"),
     }
     assert 0 <= found["accuracy"] <= 1
     assert (found["n_train"], found["n_test"]) == (1400, 397)

@@ -22,7 +22,6 @@ from mimic.cli.options import (
 from mimic.cli.output import Command, Result, line, stage_table
 from mimic.cli.runs import output_folder, run_folder
 from mimic.cli.settings import parse_settings, settings_of
-from mimic.evaluation.similarity import paired_cosine
 
 if TYPE_CHECKING:
     from mimic.defenses import Defense, Purification
@@ -105,6 +104,7 @@ class Purify(Command):
     ) -> dict[str, Any]:
         from mimic.encoders.export import export_purified
         from mimic.evaluation.features import extract_features
+        from mimic.evaluation.similarity import paired_cosine
 
         trainer = self.hardware.trainer(folder, resume=self.resume)
         done = defense(suspect, images, trainer=trainer)

@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from mimic.evaluation.similarity import crossed_cosine, paired_cosine
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -39,6 +37,7 @@ def sanity_of(
         trainer: where features are computed.
     """
     from mimic.evaluation.features import extract_features
+    from mimic.evaluation.similarity import crossed_cosine, paired_cosine
     from mimic.images.imageset import ImageSet
 
     trigger = result.triggers[0]
