@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from reference import provenance
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -47,7 +48,6 @@ from mimic.information.samplers import (
     uniform_noise,
 )
 from mimic.training import Trainer
-from mimic.zoo.members import provenance
 
 
 def main() -> None:

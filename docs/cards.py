@@ -92,6 +92,10 @@ def _read(path: Path) -> dict[str, Any]:
         ) from error
     if schema != SCHEMA:
         raise InputError(f"card '{path}' has schema {schema}; only {SCHEMA} is understood")
+    if "old_head" not in card:
+        raise InputError(
+            f"card '{path}' lacks a measurement; run python benchmarks/reference.py complete"
+        )
     return card
 
 
@@ -121,6 +125,7 @@ def _method_row(name: str, group: list[dict[str, Any]]) -> Row:
         )
     columns = [
         _rates(card["results"])
+        | _rates(card["old_head"], prefix="old head, ")
         | {
             "cosine, clean": card["cosine_to_suspect"]["clean"],
             "cosine, triggered": card["cosine_to_suspect"]["triggered"],
@@ -138,11 +143,11 @@ def _encoder_row(name: str, card: Card) -> Row:
     return Row(name=title, note=note, seeds=(), values=values)
 
 
-def _rates(results: Mapping[str, Any]) -> dict[str, float]:
+def _rates(results: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     return {
-        "GTSRB accuracy": results["gtsrb"]["accuracy"],
-        "attack success": results["gtsrb"]["attack_success_rate"],
-        "CIFAR-10 accuracy": results["cifar10"]["accuracy"],
+        f"{prefix}GTSRB accuracy": results["gtsrb"]["accuracy"],
+        f"{prefix}attack success": results["gtsrb"]["attack_success_rate"],
+        f"{prefix}CIFAR-10 accuracy": results["cifar10"]["accuracy"],
     }
 
 

@@ -25,8 +25,11 @@ PAGE = "results.md"
 METHOD, SCATTER, DEMO = "pictures/method.svg", "pictures/results.svg", "pictures/demo.png"
 BEGIN, END = "<!-- begin: written by docs/render.py -->", "<!-- end: written by docs/render.py -->"
 ENOUGH_SEEDS = 3
+SEEDLESS = ("nothing",)
+"""Methods that give the same result whatever the seed."""
 _PERCENT = ("GTSRB accuracy", "attack success", "CIFAR-10 accuracy")
 _COSINES = ("cosine, clean", "cosine, triggered")
+_OLD_HEAD = tuple(f"old head, {name}" for name in _PERCENT)
 
 
 def results_block(found: Found) -> str:
@@ -34,25 +37,43 @@ def results_block(found: Found) -> str:
     rows = [*found.encoders.values(), *found.methods]
     if not rows:
         return "No run of this scenario has a card yet, so there is no table here."
-    parts = [_table(rows), _remarks(found), f"![Accuracy kept and attack success left]({SCATTER})"]
+    columns = ["encoder", "seeds", *(f"{name} (%)" for name in _PERCENT), *_COSINES, "seconds"]
+    parts = [
+        _table(columns, [_cells(row) for row in rows]),
+        _remarks(found),
+        f"![Accuracy kept and attack success left]({SCATTER})",
+    ]
+    if found.methods:
+        parts.insert(1, _old_head_table(found.methods))
     return "\n\n".join(parts)
 
 
-def _table(rows: Sequence[Row]) -> str:
-    columns = ["encoder", "seeds", *(f"{name} (%)" for name in _PERCENT), *_COSINES, "seconds"]
-    lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *map(_cells, rows)]
+def _table(columns: list[str], rows: list[list[str]]) -> str:
+    lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _cells(row: Row) -> list[str]:
-    name = f"`{row.name}`" if row.seeds else row.name
     return [
-        f"{name}: {row.note}" if row.note else name,
-        str(len(row.seeds)) if row.seeds else "",
+        *_title(row),
         *(_spread([100 * value for value in row.values[key]], 1) for key in _PERCENT),
         *(_spread(row.values.get(key, ()), 3) for key in _COSINES),
         _spread(row.values.get("seconds", ()), 0),
     ]
+
+
+def _old_head_table(rows: Sequence[Row]) -> str:
+    columns = ["under the old head", "seeds", *(f"{name} (%)" for name in _PERCENT)]
+    cells = [
+        _title(row) + [_spread([100 * value for value in row.values[key]], 1) for key in _OLD_HEAD]
+        for row in rows
+    ]
+    return _table(columns, cells)
+
+
+def _title(row: Row) -> list[str]:
+    name = f"`{row.name}`" if row.seeds else row.name
+    return [f"{name}: {row.note}" if row.note else name, str(len(row.seeds) or "")]
 
 
 def _spread(values: Sequence[float], digits: int) -> str:
@@ -64,7 +85,11 @@ def _spread(values: Sequence[float], digits: int) -> str:
 
 
 def _remarks(found: Found) -> str:
-    few = [f"`{row.name}`" for row in found.methods if len(row.seeds) < ENOUGH_SEEDS]
+    few = [
+        f"`{row.name}`"
+        for row in found.methods
+        if len(row.seeds) < ENOUGH_SEEDS and row.name not in SEEDLESS
+    ]
     known = {row.name for row in found.methods}
     missing = [f"`{name}`" for name in METHODS if name not in known]
     remarks = []

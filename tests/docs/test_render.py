@@ -58,6 +58,7 @@ def write_run(root: Path, variant: str, seed: int, success: float, **changes: An
         "seed": seed,
         "settings": {"epochs": 150, "seed": seed},
         "results": _rates(0.6, success),
+        "old_head": _rates(0.5, success / 2),
         "cosine_to_suspect": {"clean": 0.9, "triggered": 0.5},
         "seconds": 600.0,
         **_PROVENANCE,
@@ -87,9 +88,9 @@ def page_of(root: Path) -> str:
     return (root / "docs" / "results.md").read_text(encoding="utf-8")
 
 
-def row_of(root: Path, name: str) -> list[str]:
-    line = next(line for line in page_of(root).splitlines() if line.startswith(f"| {name}"))
-    return [cell.strip() for cell in line.strip("|").split("|")]
+def row_of(root: Path, name: str, *, table: int = 0) -> list[str]:
+    lines = [line for line in page_of(root).splitlines() if line.startswith(f"| {name}")]
+    return [cell.strip() for cell in lines[table].strip("|").split("|")]
 
 
 def test_the_committed_pages_are_what_the_cards_say(render):
@@ -114,6 +115,24 @@ def test_a_row_holds_mean_and_sample_deviation_over_its_seeds(render, root):
     call(render, root)
     cells = row_of(root, "`mimic`")
     assert cells[1:4] == ["3", "60.0 ± 0.0", "4.0 ± 2.0"]
+
+
+def test_a_second_table_holds_what_the_old_head_reaches(render, root):
+    for seed, success in enumerate((0.02, 0.04, 0.06)):
+        write_run(root, "mimic", seed, success)
+    call(render, root)
+    cells = row_of(root, "`mimic`", table=1)
+    assert cells[1:] == ["3", "50.0 ± 0.0", "2.0 ± 1.0", "50.0 ± 0.0"]
+
+
+def test_a_card_from_before_the_old_head_was_measured_is_refused(render, root, capsys):
+    write_run(root, "mimic", 0, 0.02)
+    path = root / "results" / "small-badencoder" / "mimic-seed0.json"
+    card = json.loads(path.read_text(encoding="utf-8"))
+    del card["old_head"]
+    _write(path, card)
+    assert call(render, root) == 2
+    assert "reference.py complete" in capsys.readouterr().err
 
 
 def test_one_seed_has_no_spread_and_is_called_a_lead(render, root):
