@@ -82,5 +82,5 @@ def test_a_message_names_the_file(write):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"none\.toml' cannot be read"):
+    with pytest.raises(InputError, match=r"there is no configuration '.*none\.toml'"):
         read_config(tmp_path / "none.toml")

@@ -98,7 +98,11 @@ def read_config(path: str | Path) -> Bench:
     path = Path(path)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except FileNotFoundError as error:
+        raise InputError(f"there is no configuration '{path}'; check its path") from error
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
+    except ValueError as error:
         raise InputError(f"'{path}' cannot be read as TOML: {error}") from error
     try:
         return _bench(values, home=path.resolve().parent)
