@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mimic.defenses.base import Defense, Purification
 from mimic.defenses.finetune import FineTune
+from mimic.defenses.plans import steady_adam
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.stages import evaluating
 from mimic.errors import InputError
@@ -32,7 +33,7 @@ from mimic.losses.pkt import transfer_loss
 from mimic.losses.relational import relational_loss
 from mimic.losses.similarity import similarity_loss
 from mimic.pretraining.simclr import SimClrObjective
-from mimic.training import Plan, Trainer
+from mimic.training import Trainer
 from mimic.training.randomness import seeded
 
 Way = Literal["at", "atd", "fitnet", "kd", "sp", "cc", "afd", "pkt", "rkd"]
@@ -179,14 +180,7 @@ class Distillation(Defense):
             objective = DistillationObjective(
                 student, teacher, images.size, recipe=self.recipe(teacher, images, trainer)
             )
-        plan = Plan(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=1e-6,
-            schedule="constant",
-            seed=self.seed,
-        )
+        plan = steady_adam(self)
         name = f"distill-{self.way}" + ("-as-coded" if self.as_coded else "")
         history = trainer.fit(objective, images, plan, name=name)
         return Purification(encoder=student, history=history)

@@ -15,12 +15,13 @@ from mimic.defenses.base import Defense, Purification
 from mimic.defenses.channels import Pruned, batch_norms, prune
 from mimic.defenses.finetune import FineTuneObjective
 from mimic.defenses.holdout import check_tolerance, hold_out, strongest_within
+from mimic.defenses.plans import steady_adam
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.stages import tap
 from mimic.errors import InputError
 from mimic.evaluation.features import extract_features
 from mimic.images.imageset import ImageSet
-from mimic.training import Plan, Trainer
+from mimic.training import Trainer
 from mimic.training.randomness import seeded
 
 _BATCH_SIZE = 256
@@ -166,14 +167,7 @@ class FinePruning(Defense):
             objective = PrunedFineTuneObjective(
                 student, suspect, images.size, clone_weight=self.clone_weight, pruned=pruned
             )
-        plan = Plan(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=1e-6,
-            schedule="constant",
-            seed=self.seed,
-        )
+        plan = steady_adam(self)
         history = trainer.fit(objective, images, plan, name="fine-pruning")
         return Purification(encoder=student, history=history)
 

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from mimic.defenses.base import Defense, Purification
+from mimic.defenses.plans import steady_adam
 from mimic.encoders.encoder import Encoder
 from mimic.images.imageset import ImageSet
 from mimic.images.pixels import to_unit_range
 from mimic.losses.clone import clone_loss
 from mimic.pretraining.simclr import SimClrObjective
-from mimic.training import Plan, Trainer
+from mimic.training import Trainer
 from mimic.training.randomness import seeded
 
 
@@ -62,13 +63,6 @@ class FineTune(Defense):
             objective = FineTuneObjective(
                 student, suspect, images.size, clone_weight=self.clone_weight
             )
-        plan = Plan(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=1e-6,
-            schedule="constant",
-            seed=self.seed,
-        )
+        plan = steady_adam(self)
         history = trainer.fit(objective, images, plan, name="finetune")
         return Purification(encoder=student, history=history)

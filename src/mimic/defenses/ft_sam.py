@@ -16,12 +16,13 @@ from torch.func import functional_call
 
 from mimic.defenses.base import Defense, Purification
 from mimic.defenses.finetune import FineTuneObjective
+from mimic.defenses.plans import steady_adam
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.images.imageset import ImageSet
 from mimic.losses.clone import clone_loss
 from mimic.losses.contrastive import nt_xent
-from mimic.training import Plan, Trainer
+from mimic.training import Trainer
 from mimic.training.randomness import seeded
 
 
@@ -141,13 +142,6 @@ class FtSam(Defense):
                 clone_weight=self.clone_weight,
                 radius=self.radius,
             )
-        plan = Plan(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=1e-6,
-            schedule="constant",
-            seed=self.seed,
-        )
+        plan = steady_adam(self)
         history = trainer.fit(objective, images, plan, name="ft-sam")
         return Purification(encoder=student, history=history)

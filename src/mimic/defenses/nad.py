@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from mimic.defenses.base import Defense, Purification
 from mimic.defenses.distillation import DistillationObjective, Recipe, fine_tuned
 from mimic.defenses.finetune import FineTune
+from mimic.defenses.plans import steady_adam
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.images.imageset import ImageSet
 from mimic.information.features import stage_names
 from mimic.losses.attention import attention_loss
 from mimic.losses.clone import clone_loss
-from mimic.training import Plan, Trainer, mix_seed
+from mimic.training import Trainer, mix_seed
 from mimic.training.randomness import seeded
 
 
@@ -68,13 +69,6 @@ class Nad(Defense):
         )
         with seeded(self.seed):
             objective = DistillationObjective(student, teacher, images.size, recipe=recipe)
-        plan = Plan(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=1e-6,
-            schedule="constant",
-            seed=self.seed,
-        )
+        plan = steady_adam(self)
         history = trainer.fit(objective, images, plan, name="nad")
         return Purification(encoder=student, history=history)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mimic.defenses.base import Defense, Purification
+from mimic.defenses.plans import steady_adam
 from mimic.encoders.encoder import Encoder
 from mimic.images.imageset import ImageSet
 from mimic.images.pixels import to_unit_range
@@ -22,7 +23,7 @@ from mimic.information.published import published_localize
 from mimic.losses.attention import attention_loss
 from mimic.losses.clone import clone_loss
 from mimic.pretraining.simclr import SimClrObjective
-from mimic.training import Plan, Trainer
+from mimic.training import Trainer
 from mimic.training.randomness import seeded
 
 
@@ -112,13 +113,6 @@ class PublishedMimic(Defense):
                 weights=affine_weights(found.weights),
                 clone_weight=self.clone_weight,
             )
-        plan = Plan(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=1e-6,
-            schedule="constant",
-            seed=self.seed,
-        )
+        plan = steady_adam(self)
         history = trainer.fit(objective, images, plan, name="published")
         return Purification(encoder=student, history=history, localization=found)
