@@ -24,6 +24,7 @@ from mimic.errors import InputError
 from mimic.images.augment import Augmentation
 from mimic.images.imageset import ImageSet
 from mimic.images.pixels import to_unit_range
+from mimic.images.tagged import Tagged
 from mimic.losses import clone_loss
 from mimic.pretraining import Pretraining, SimClr
 from mimic.training import Objective, Trainer, mix_seed
@@ -98,7 +99,8 @@ class Blto(Attack):
             lifetime=plan.batches_per_epoch(len(images)) * plan.epochs // self.surrogates,
             seed=self.seed,
         )
-        trainer.fit(objective, _Marked(images, positions), plan, name="blto-generator")
+        marked = torch.isin(torch.arange(len(images)), positions)
+        trainer.fit(objective, Tagged(images, marked), plan, name="blto-generator")
         return Generated(generator=generator)
 
     def _planting(self, trigger: Trigger) -> Ctrl:
@@ -219,24 +221,6 @@ class _Both(nn.Module):
         super().__init__()
         self.surrogate, self.generator = surrogate, generator
         self.register_buffer("steps", torch.tensor(0))
-
-
-@dataclass(frozen=True)
-class _Marked:
-    """Images, and which of them will carry poison."""
-
-    images: ImageSet
-    positions: Tensor
-
-    @property
-    def streamed(self) -> bool:
-        return self.images.streamed
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        return self.images.batch(positions), torch.isin(positions, self.positions)
 
 
 def _surrogate(

@@ -20,6 +20,7 @@ from mimic.evaluation.features import extract_features
 from mimic.images.augment import Augmentation
 from mimic.images.imageset import ImageSet
 from mimic.images.pixels import to_unit_range
+from mimic.images.tagged import Tagged
 from mimic.losses.clone import clone_loss
 from mimic.training import History, Objective, Plan, Trainer, mix_seed
 from mimic.training.randomness import seeded
@@ -52,25 +53,6 @@ def cluster_pairs(count: int, *, seed: int) -> tuple[list[int], list[int]]:
             sources.append(source)
             targets.append(circle[(place + step) % count])
     return sources, targets
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Clustered:
-    """Images with the clusters that they belong to."""
-
-    images: ImageSet
-    labels: Tensor
-
-    @property
-    def streamed(self) -> bool:
-        return self.images.streamed
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Images uint8 (positions, 3, height, width) and clusters (positions,)."""
-        return self.images.batch(positions), self.labels[positions]
 
 
 class HardenObjective(Objective):
@@ -234,9 +216,7 @@ class Moth(Defense):
             schedule="constant",
             seed=mix_seed(self.seed, index),
         )
-        return trainer.fit(
-            objective, _Clustered(images=images, labels=clusters.labels), plan, name=name
-        )
+        return trainer.fit(objective, Tagged(images, clusters.labels), plan, name=name)
 
 
 def _shared(epochs: int, rounds: int) -> list[int]:

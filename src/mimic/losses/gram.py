@@ -1,8 +1,8 @@
 """Gram loss: which images are alike is the same for the student and for the teacher."""
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from mimic.losses.pairs import cosines
 
 
 def gram_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -22,11 +22,4 @@ def gram_loss(student: Tensor, teacher: Tensor) -> Tensor:
     Source: in the spirit of similarity-preserving distillation, Tung & Mori, ICCV 2019,
         arXiv:1907.09682, with rows normalised before the product and not after it.
     """
-    return (_cosines(student) - _cosines(teacher)).square().mean()
-
-
-def _cosines(features: Tensor) -> Tensor:
-    rows = F.normalize(features.float(), dim=1)
-    # autocast would round the cosines to bfloat16
-    with torch.autocast(rows.device.type, enabled=False):
-        return rows @ rows.T
+    return (cosines(student) - cosines(teacher)).square().mean()
