@@ -32,6 +32,7 @@ from mimic.encoders.encoder import Encoder
 from mimic.encoders.export import save_encoder
 from mimic.encoders.loading import load_encoder
 from mimic.evaluation.features import extract_features
+from mimic.evaluation.similarity import paired_cosine
 from mimic.files import sha256, write_json
 from mimic.images.imageset import ImageSet
 from mimic.images.source import open_images
@@ -230,7 +231,7 @@ def cosines(suspect: Encoder, purified: Encoder, trainer: Trainer) -> dict[str, 
     for name, trigger in stamps.items():
         before = extract_features(suspect, some, trigger=trigger, trainer=trainer)
         after = extract_features(purified, some, trigger=trigger, trainer=trainer)
-        found[name] = float((before * after).sum(dim=1).mean())
+        found[name] = paired_cosine(before, after)
     return found
 
 

@@ -6,7 +6,6 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,10 @@ from mimic.encoders.loading import load_encoder
 from mimic.errors import InterruptedRunError, RunError
 from mimic.evaluation.evaluate import Evaluation, evaluate
 from mimic.files import write_json
-from mimic.images.classes import with_classes_of
 from mimic.images.imageset import ImageSet
 from mimic.images.source import open_images
 from mimic.training import History, Trainer
-from mimic.zoo.members import member_trigger, provenance
+from mimic.zoo.members import aim, member_trigger, open_task, provenance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +96,7 @@ def clean_images(cell: Cell, size: int | None) -> ImageSet:
 def labelled_images(cell: Cell, task: str, size: int | None) -> tuple[ImageSet, ImageSet]:
     """Training and test images of a task."""
     scenario, wanted = cell.scenario, cell.scenario.tasks[task]
-    opened = partial(open_images, labels=True)
-    train = opened(scenario.locate(wanted.train), size=size)
-    test = opened(scenario.locate(wanted.test), size=train.size)
-    return train, with_classes_of(test, train)
+    return open_task(scenario.locate(wanted.train), scenario.locate(wanted.test), size=size)
 
 
 def judged(cell: Cell, encoder: Encoder) -> Results:
@@ -111,14 +106,12 @@ def judged(cell: Cell, encoder: Encoder) -> Results:
     found: dict[str, dict[str, Evaluation]] = {}
     for name, task in cell.scenario.tasks.items():
         train, test = labelled_images(cell, name, encoder.image_size)
-        aimed = trigger is not None and task.target is not None
         found[name] = {
             probe: evaluate(
                 encoder,
                 train,
                 test,
-                trigger=trigger if aimed else None,
-                target=task.target if aimed else None,
+                **aim(trigger, task),
                 probe=probe,
                 seed=cell.defense.seed,
                 trainer=trainer,

@@ -110,15 +110,18 @@ def estimate_seconds(
     book = _Book(cache, {"threads": threads, "machine": provenance()["machine"]})
     with _threads(threads), Progress("estimate", len(cells), show=show) as bar:
         found = {}
+        networks: dict[Path, dict[str, Any]] = {}
         for cell in cells:
-            found[cell.stem] = _seconds(cell, book)
+            file = cell.scenario.encoder
+            if file not in networks:
+                networks[file] = _network(file)
+            found[cell.stem] = _seconds(cell, networks[file], book)
             bar.advance()
     return found
 
 
-def _seconds(cell: Cell, book: "_Book") -> float | None:
+def _seconds(cell: Cell, network: dict[str, Any], book: "_Book") -> float | None:
     """Seconds of the defence, by the number of images, and of judging what it gives."""
-    network = _network(cell)
     settings = {k: v for k, v in asdict(cell.defense).items() if k != "seed"}
     hardware = {"device": cell.device, "precision": cell.precision}
     images = {"images": cell.scenario.images} | hardware | network
@@ -183,8 +186,8 @@ def _cost(sampler: Sampler, seconds: float) -> Cost:
     )
 
 
-def _network(cell: Cell) -> dict[str, Any]:
-    encoder = load_encoder(cell.scenario.encoder)
+def _network(file: Path) -> dict[str, Any]:
+    encoder = load_encoder(file)
     return {"architecture": encoder.architecture, "image_size": encoder.image_size}
 
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
@@ -20,6 +20,7 @@ from mimic.errors import InputError
 from mimic.evaluation.evaluate import Evaluation, evaluate
 from mimic.files import atomic_write, ensure_folder, sha256, write_json
 from mimic.images.classes import with_classes_of
+from mimic.images.imageset import ImageSet
 from mimic.images.source import open_images
 from mimic.training import Trainer
 from mimic.zoo.card import Card, Task
@@ -113,21 +114,45 @@ def measure(
     """
     found = {}
     for name, task in tasks.items():
-        train = open_images(f"{data}/{task.train}", size=encoder.image_size, labels=True)
-        test = open_images(f"{data}/{task.test}", size=train.size, labels=True)
-        aimed = trigger is not None and task.target is not None
+        train, test = open_task(
+            f"{data}/{task.train}", f"{data}/{task.test}", size=encoder.image_size
+        )
         found[name] = evaluate(
             encoder,
             train,
-            with_classes_of(test, train),
-            trigger=trigger if aimed else None,
-            target=task.target if aimed else None,
+            test,
+            **aim(trigger, task),
             probe=probe,
             fitted_on=fitted_on,
             seed=seed,
             trainer=trainer,
         )
     return found
+
+
+def open_task(train: str, test: str, *, size: int | None) -> tuple[ImageSet, ImageSet]:
+    """Training and test images of a task, with labels; both number their classes alike.
+
+    Args:
+        train: SRC.
+        test: SRC.
+        size: height and width that the encoder expects, in pixels; None takes that of the images.
+    """
+    known = open_images(train, size=size, labels=True)
+    return known, with_classes_of(open_images(test, size=known.size, labels=True), known)
+
+
+class Aim(TypedDict):
+    """The arguments of `evaluate` that say what a trigger should lead to; both or neither."""
+
+    trigger: Trigger | None
+    target: int | None
+
+
+def aim(trigger: Trigger | None, task: Task) -> Aim:
+    """The trigger and the target of a task, where there are both."""
+    aimed = trigger is not None and task.target is not None
+    return Aim(trigger=trigger if aimed else None, target=task.target if aimed else None)
 
 
 def check_member(card: Card, zoo: Path, *, data: Path, trainer: Trainer) -> Iterator[Deviation]:
