@@ -7,10 +7,10 @@ from mimic.attacks.occlusion_aware import (
     OccludedCloning,
     OcclusionAware,
     OcclusionAwareObjective,
-    lost_spread,
 )
 from mimic.attacks.triggers import Patch
 from mimic.defenses.mimic import Mimic, MimicObjective
+from mimic.detection.spread import concentration
 from mimic.errors import InputError
 from mimic.images.imageset import ImageSet
 from mimic.training import Plan, Trainer
@@ -70,29 +70,6 @@ def test_distillation_sends_gradients_to_the_teacher(encoder, digits):
     assert teacher.backbone.conv1.weight.grad.abs().max() > 0
 
 
-def test_no_spread_is_lost_where_nothing_changes():
-    features = torch.randn(6, 4)
-    assert lost_spread(features, features).item() == pytest.approx(0, abs=1e-6)
-
-
-def test_all_spread_is_lost_where_all_look_alike():
-    features = torch.randn(6, 4)
-    assert lost_spread(features[:1].expand(6, 4), features).item() == pytest.approx(1, abs=1e-6)
-
-
-def test_half_of_the_spread_is_lost():
-    # Opposite pairs lie at distance 1 from their mean; pairs at a right angle at half its square.
-    opposite = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
-    right = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    assert lost_spread(right, opposite).item() == pytest.approx(0.5, abs=1e-6)
-
-
-def test_lost_spread_is_judged_set_by_set():
-    plain, sets = torch.randn(6, 4), torch.randn(3, 6, 4)
-    together = lost_spread(sets, plain)
-    assert torch.allclose(together, torch.stack([lost_spread(one, plain) for one in sets]))
-
-
 def test_evasion_is_the_score_above_the_best_that_a_clean_encoder_gives(objective, digits):
     images = digits[:5] / 255
     laid, areas = objective.hunt.lay(images), objective.hunt.patches.areas
@@ -100,8 +77,8 @@ def test_evasion_is_the_score_above_the_best_that_a_clean_encoder_gives(objectiv
 
     def scores(encoder) -> tuple[Tensor, Tensor]:
         plain = encoder(images)
-        taken = torch.stack([lost_spread(encoder(changed), plain) for changed in laid])
-        return lost_spread(encoder(TRIGGER(images)), plain), taken - areas
+        taken = torch.stack([concentration(encoder(changed), plain) for changed in laid])
+        return concentration(encoder(TRIGGER(images)), plain), taken - areas
 
     (found, found_patches), (natural, natural_patches) = map(
         scores, (objective.encoder, objective.clean)

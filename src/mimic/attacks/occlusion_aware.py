@@ -20,6 +20,7 @@ from mimic.attacks.bask_like import BaskLike, BaskLikeObjective
 from mimic.attacks.rehearsal import Distillation
 from mimic.defenses.mimic import Mimic, mixed_views, occluded_views
 from mimic.detection.patches import Patches, join, random_patches
+from mimic.detection.spread import concentration
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.images.augment import Augmentation
@@ -30,24 +31,6 @@ from mimic.training.randomness import seeded
 
 GROUPS = 4
 """Of a hunt's patches one quarter survives a step, one is new, and two vary the survivors."""
-
-
-def lost_spread(features: Tensor, plain: Tensor) -> Tensor:
-    """Share of the spread of features over images that is gone once something lies on all of them.
-
-    Args:
-        features: of the changed images, shape (..., images, dimension).
-        plain: of the images as they are, shape (images, dimension).
-
-    Returns:
-        Shape (...), at most 1, which means that all changed images look alike.
-    """
-    return 1 - _spread(features) / _spread(plain).clamp_min(torch.finfo(plain.dtype).eps)
-
-
-def _spread(features: Tensor) -> Tensor:
-    rows = F.normalize(features, dim=-1)
-    return (rows - rows.mean(dim=-2, keepdim=True)).square().sum(dim=-1).mean(dim=-1)
 
 
 class Hunt(nn.Module):
@@ -226,7 +209,7 @@ class OcclusionAwareObjective(BaskLikeObjective):
     @staticmethod
     def _lost(encoder: Encoder, sets: Tensor) -> Tensor:
         features = encoder(sets.flatten(0, 1)).float().unflatten(0, sets.shape[:2])
-        return lost_spread(features[1:], features[0])
+        return concentration(features[1:], features[0])
 
     def after_step(self) -> None:
         """Students and patches go on."""

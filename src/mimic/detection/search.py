@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from mimic.detection.patches import Patches, join, random_patches
+from mimic.detection.spread import concentration as concentration_of
 from mimic.encoders.encoder import Encoder
 from mimic.evaluation.features import extract_features
 from mimic.images.imageset import ImageSet
@@ -68,14 +68,13 @@ def search_patches(
     quiet = replace(trainer or Trainer(), progress=False)
     shown = trainer is not None and trainer.progress
     some = images.sample(count=min(judged_on, len(images)), seed=seed)
-    before = _spread(extract_features(encoder, some, trainer=quiet))
+    plain = extract_features(encoder, some, trainer=quiet)
     pixels = to_unit_range(some.tensor())
 
     def judge(patches: Patches) -> Tensor:
         stamped = _stamped(patches, pixels)
         features = extract_features(encoder, stamped, trainer=quiet)
-        spread = _spread(features.view(len(patches), len(pixels), -1))
-        return 1 - spread / before.clamp_min(torch.finfo().eps)
+        return concentration_of(features.view(len(patches), len(pixels), -1), plain)
 
     bar = Progress("search patches", rounds + 1, show=shown)
     with seeded(seed), bar:
@@ -91,12 +90,6 @@ def search_patches(
             bar.advance()
     best = (concentration - patches.areas).argsort(descending=True)[:keep]
     return FoundPatches(patches=patches[best], concentration=concentration[best])
-
-
-def _spread(features: Tensor) -> Tensor:
-    """Mean squared distance of features (..., images, dimension) from their mean, shape (...)."""
-    features = F.normalize(features, dim=-1)
-    return (features - features.mean(dim=-2, keepdim=True)).square().sum(dim=-1).mean(dim=-1)
 
 
 def _children(parents: Patches, count: int, *, fresh: bool) -> Patches:

@@ -1,0 +1,155 @@
+"""Learned changes that gather the features of all images: the gradient search of a scan.
+
+Where a backdoor answers to a change of the searched kind, some of the restarts fall into it: they
+gather the features far more than the others do, and more than any does on an encoder without one.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mimic.detection.changes import Change
+from mimic.detection.spread import concentration, spread
+from mimic.encoders.encoder import Encoder
+from mimic.errors import InputError
+from mimic.evaluation.features import extract_features
+from mimic.images.imageset import ImageSet
+from mimic.images.pixels import to_unit_range
+from mimic.training import Objective, Plan, Trainer
+
+FEWEST_IMAGES = 16
+"""Fewer say nothing about a spread."""
+_JUDGES = 4
+"""One image in this many is kept back to judge what was learned on the others."""
+
+
+class GatherObjective(Objective):
+    """The spread of the features of changed images, summed over the changes.
+
+    Args:
+        encoder: frozen, in eval mode.
+        change: what is learned.
+    """
+
+    learner: Change
+
+    def __init__(self, encoder: Encoder, change: Change) -> None:
+        super().__init__()
+        self.encoder = encoder.requires_grad_(False)
+        self.learner = change
+
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        """One forward pass over all changes of the images (n, 3, height, width), uint8."""
+        changed = self.learner(to_unit_range(batch))
+        features = self.encoder(changed.flatten(0, 1)).unflatten(0, changed.shape[:2])
+        return {"spread": spread(features).sum()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gathered:
+    """What a search learned.
+
+    Attributes:
+        change: all restarts.
+        concentration: share of the features' spread that each takes away, on images that it was
+            not learned on, shape (restarts,), at most 1.
+    """
+
+    change: Change
+    concentration: Tensor
+
+    def stamp(self, index: int) -> Callable[[Tensor], Tensor]:
+        """A function that makes change `index` to images, as `extract_features` takes it."""
+        return stamp_of(self.change, index)
+
+    def best(self) -> int:
+        """The restart that takes most away."""
+        return int(self.concentration.argmax())
+
+
+def stamp_of(change: Change, index: int) -> Callable[[Tensor], Tensor]:
+    """A function that makes change `index` to images.
+
+    It maps uint8 to uint8 and floats in [0, 1] to floats, shape (n, 3, height, width).
+    """
+
+    @torch.no_grad()
+    def changed(images: Tensor) -> Tensor:
+        made = change(to_unit_range(images).cpu())[index].to(images.device)
+        return made.mul(255).round().to(torch.uint8) if images.dtype == torch.uint8 else made
+
+    return changed
+
+
+def gather(
+    encoder: Encoder,
+    images: ImageSet,
+    change: Change,
+    *,
+    steps: int = 64,
+    batch_size: int = 32,
+    learning_rate: float = 0.3,
+    seed: int = 0,
+    name: str = "gather",
+    trainer: Trainer | None = None,
+) -> Gathered:
+    """Learn changes under which an encoder's features no longer depend on the image.
+
+    Memory grows with restarts * batch_size, which pass through the encoder together.
+
+    Args:
+        encoder: any; bit-identical afterwards.
+        images: clean images, 16 or more; a quarter of them only judges.
+        change: fresh ones, learned in place.
+        steps: of Adam; rounded up to whole passes over the images, of which no more are used than
+            they take.
+        batch_size: images that each change is made to in a step.
+        learning_rate: peak rate, cosine schedule.
+        seed: of the choice and the order of images.
+        name: of the training, for checkpoints and the progress bar.
+        trainer: the environment; None picks the best device of this machine.
+
+    Raises:
+        InputError: there are too few images, or a setting is out of range.
+    """
+    if len(images) < FEWEST_IMAGES:
+        raise InputError(
+            f"a search for triggers needs {FEWEST_IMAGES} images or more, not {len(images)}"
+        )
+    if steps < 1:
+        raise InputError(f"a search for triggers takes 1 step or more, not {steps}")
+    shuffled = images.sample(count=len(images), seed=seed)
+    kept_back = min(len(images) // _JUDGES, 4 * batch_size)
+    judges = shuffled.subset(range(kept_back))
+    length = min(len(images) - kept_back, steps * batch_size)
+    learned_on = shuffled.subset(range(kept_back, kept_back + length))
+    plan = Plan(epochs=1, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
+    epochs = math.ceil(steps / plan.batches_per_epoch(length))
+    plan = Plan(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
+    objective = GatherObjective(encoder.copy(), change)
+    (trainer or Trainer()).fit(objective, learned_on, plan, name=name)
+    change = objective.learner.cpu().requires_grad_(False)
+    stamps = [stamp_of(change, index) for index in range(change.count)]
+    return Gathered(
+        change=change, concentration=concentrations(encoder, judges, stamps, trainer=trainer)
+    )
+
+
+def concentrations(
+    encoder: Encoder,
+    images: ImageSet,
+    stamps: "list[Callable[[Tensor], Tensor]]",
+    *,
+    trainer: Trainer | None = None,
+) -> Tensor:
+    """What each of some stamps does to the spread of an encoder's features, shape (stamps,)."""
+    plain = extract_features(encoder, images, trainer=trainer)
+    return torch.stack(
+        [
+            concentration(extract_features(encoder, images, trigger=stamp, trainer=trainer), plain)
+            for stamp in stamps
+        ]
+    )
