@@ -199,6 +199,7 @@ def test_both_trainings_of_a_folder_are_resumed(encoder, images, tmp_path):
         ({"rate": 0.0}, "rate of BLTO"),
         ({"surrogates": 0}, "0 surrogates"),
         ({"surrogates": 3}, "3 surrogates cannot share 2 epochs"),
+        ({"surrogates": 2, "surrogate_epochs": 1}, "2 surrogates cannot share 1 epochs"),
         ({"width": 0}, "width and a number of blocks"),
     ],
     ids=str,

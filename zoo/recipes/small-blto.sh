@@ -2,6 +2,6 @@
 # BLTO towards airplanes (class 0).
 source "$(dirname "$0")/common.sh"
 attacked small-blto blto --encoder zoo/small-clean.safetensors --target 0 --set rate=0.01 \
-  --set width=16 --set blocks=3 --set min_scale=0.2 --epochs 40
+  --set surrogate_epochs=12 --set width=16 --set blocks=3 --set min_scale=0.2 --epochs 40
 added small-blto --attack blto --task cifar10:0 --task gtsrb \
   --trigger "generator:$RUNS/small-blto.trigger.safetensors"

@@ -43,6 +43,7 @@ class Blto(Attack):
         rate: share of all images that are stamped, in (0, 1].
         surrogate: how the simulated victims train. In each of its steps the generator takes one,
             too, by the same optimizer at its peak rate.
+        surrogate_epochs: of all simulated victims together; None takes those of `surrogate`.
         surrogates: how many there are, one after the other, each afresh from random weights.
         width: channels of the generator at full resolution.
         blocks: residual blocks of the generator.
@@ -59,6 +60,7 @@ class Blto(Attack):
     target: int
     rate: float = 0.01
     surrogate: Pretraining = field(default_factory=lambda: SimClr(epochs=200))
+    surrogate_epochs: int | None = None
     surrogates: int = 4
     width: int = 64
     blocks: int = 6
@@ -67,10 +69,10 @@ class Blto(Attack):
 
     def __post_init__(self) -> None:
         check_share(self.rate, "the rate of BLTO")
-        if not 1 <= self.surrogates <= max(1, self.surrogate.epochs):
+        if not 1 <= self.surrogates <= max(1, self._simulated.epochs):
             raise InputError(
                 f"there must be 1 surrogate or more, and an epoch for each: {self.surrogates} "
-                f"surrogates cannot share {self.surrogate.epochs} epochs"
+                f"surrogates cannot share {self._simulated.epochs} epochs"
             )
         if min(self.width, self.blocks) < 1:
             raise InputError(
@@ -83,19 +85,24 @@ class Blto(Attack):
         trigger = self._learned(encoder, images, trainer)
         return self._planting(trigger).run(encoder, images, trainer)
 
+    @property
+    def _simulated(self) -> Pretraining:
+        epochs = self.surrogate_epochs
+        return self.surrogate if epochs is None else replace(self.surrogate, epochs=epochs)
+
     def _learned(self, encoder: Encoder, images: ImageSet, trainer: Trainer) -> Generated:
         with seeded(self.seed):
             network = ResNetGenerator(width=self.width, blocks=self.blocks)
         generator = PixelGenerator(network, budget=BUDGET)
         untrained = Generated(generator=generator)
         positions = self._planting(untrained).poison(images).positions
-        plan = replace(self.surrogate.plan(), schedule="constant")
+        plan = replace(self._simulated.plan(), schedule="constant")
         objective = BltoObjective(
             encoder,
             generator,
             images.batch(positions),
             images=images,
-            surrogate=self.surrogate,
+            surrogate=self._simulated,
             lifetime=plan.batches_per_epoch(len(images)) * plan.epochs // self.surrogates,
             seed=self.seed,
         )
