@@ -1,11 +1,16 @@
-"""What tests of the benchmark share: made up cards, and an executor without processes."""
+"""What tests of the benchmark share: made up cards, an executor without processes, a program."""
 
-from collections.abc import Callable, Generator, Sequence
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from mimic.benchmark import ResultCard
-from mimic.benchmark.grid import Cell
+from mimic.benchmark import ResultCard, read_config
+from mimic.benchmark.grid import Cell, expand
 
 ARCH = "resnet10:width=4"
 HEAD = """
@@ -38,6 +43,20 @@ name = "scratch"
 epochs = 1
 batch_size = 16
 """
+
+PROGRAM = """
+import sys
+from mimic.benchmark import run_bench
+from mimic.errors import MimicError
+
+if __name__ == "__main__":
+    try:
+        run_bench(sys.argv[1], sys.argv[2], executor=sys.argv[3], workers=1)
+    except MimicError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+"""
+PATIENCE_SECONDS = 400
 
 
 @dataclass(frozen=True)
@@ -95,3 +114,29 @@ def made_up_card(cell: Cell, **changes: Any) -> ResultCard:
         "error": None,
     }
     return ResultCard.from_dict(values | changes)
+
+
+@contextmanager
+def training(
+    config: Path, out: Path, executor: str = "local"
+) -> Iterator[tuple[subprocess.Popen, Path]]:
+    """The program, in the middle of the training of its cell, and the metrics of that."""
+    (config.parent / "program.py").write_text(PROGRAM)
+    command = [sys.executable, str(config.parent / "program.py"), str(config), str(out), executor]
+    (cell,) = expand(read_config(config))
+    metrics = out / "work" / cell.stem / "finetune.jsonl"
+    # a session of its own: a signal for all of its processes does not reach this one
+    pipes = {"stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, start_new_session=True, **pipes) as program:
+        try:
+            wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 2)
+            yield program, metrics
+        finally:
+            program.kill()
+
+
+def wait_for(reached: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.02)

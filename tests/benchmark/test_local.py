@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from mimic.benchmark import Cluster
 from mimic.benchmark import local as module
 from mimic.benchmark.local import Local, local
 from mimic.errors import InputError, InterruptedRunError
@@ -100,3 +101,8 @@ def test_a_user_who_wants_few_threads_gets_few(monkeypatch, tmp_path):
 def test_no_workers_are_too_few(tmp_path):
     with pytest.raises(InputError, match="must be 1 or more, not 0"):
         local(0, tmp_path)
+
+
+def test_a_cluster_is_not_for_processes(tmp_path):
+    with pytest.raises(InputError, match="takes no address, CPUs or GPUs"):
+        local(1, tmp_path, Cluster(cpus=2))

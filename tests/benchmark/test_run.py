@@ -1,6 +1,7 @@
 """Running a grid: only what has no card, whatever happened before."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
@@ -78,6 +79,24 @@ def test_a_second_bench_in_the_same_folder_is_refused(bench, tmp_path):
 
     with pytest.raises(InputError, match="in use by another 'mimic bench'"):
         run_bench(bench, tmp_path, executor=Serial(run))
+
+
+@dataclass(frozen=True)
+class Elsewhere(Serial):
+    """Runs cells as a machine does that does not see the folder: its lock is not there."""
+
+    folder: Path = Path()
+
+    def __call__(self, cells, run):
+        (self.folder / "bench.lock").unlink()
+        for cell in cells:
+            yield cell, run(cell)
+            assert not (self.folder / "work").exists()
+
+
+def test_a_machine_that_does_not_see_the_folder_keeps_checkpoints_elsewhere(bench, tmp_path):
+    cards = run_bench(bench, tmp_path, executor=Elsewhere(folder=tmp_path))
+    assert [card.error for card in cards] == [None, None]
 
 
 def test_nothing_runs_where_the_start_is_refused(bench, tmp_path):

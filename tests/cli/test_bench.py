@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from mimic.benchmark import executors
+from mimic.benchmark import Cluster, executors
 from mimic.benchmark.cells import failed, run_cell
+from mimic.benchmark.local import local
 from mimic.errors import RunError
 
 from .conftest import Run
@@ -40,9 +41,11 @@ class Serial:
 
     workers, threads = 1, 1
     broken: str | None = None
+    asked: Cluster | None = None
 
-    def __init__(self, workers: int | None, logs: Path) -> None:
+    def __init__(self, workers: int | None, logs: Path, cluster: Cluster | None) -> None:
         self.logs = logs
+        type(self).asked = cluster
 
     def __call__(self, cells: Any, run: Any) -> Any:
         for cell in cells:
@@ -124,6 +127,51 @@ def test_yes_answers_before_it_is_asked(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
     assert "2 ran now." in run("bench", config, "--out", tmp_path / "out", "--yes").out
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), None),
+        (("--cpus", "2"), Cluster(cpus=2)),
+        (
+            ("--address", "head:6379", "--gpus", "0.5"),
+            Cluster(address="head:6379", gpus=0.5),
+        ),
+    ],
+)
+def test_options_of_a_cluster_reach_the_executor(
+    run: Run,
+    config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    expected: Cluster | None,
+) -> None:
+    monkeypatch.setitem(executors.EXECUTORS, "ray", Serial)
+    monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
+    assert run("bench", config, "--out", tmp_path, "--executor", "ray", *options).code == 0
+    assert Serial.asked == expected
+
+
+@pytest.mark.parametrize("option", ["--address", "--cpus", "--gpus"])
+def test_processes_on_this_machine_take_no_options_of_a_cluster(
+    run: Run, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setitem(executors.EXECUTORS, "local", local)
+    outcome = run("bench", config, "--out", tmp_path / "out", option, "1")
+    assert outcome.code == 2
+    assert "takes no address, CPUs or GPUs; choose --executor ray" in outcome.error
+    assert not (tmp_path / "out").exists()
+
+
+def test_ray_needs_its_extra(
+    run: Run, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    outcome = run("bench", config, "--out", tmp_path / "out", "--executor", "ray")
+    assert outcome.code == 2
+    assert "pip install 'mimic-purify[ray]'" in outcome.error
 
 
 def test_bad_input_is_one_sentence(run: Run, config: Path, tmp_path: Path) -> None:

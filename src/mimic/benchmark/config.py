@@ -112,7 +112,7 @@ def read_config(path: str | Path) -> Bench:
 
 def _bench(values: Mapping[str, Any], *, home: Path) -> Bench:
     asked: _Document = read_table(_Document, values, "the configuration")
-    data = find_data() if os.environ.get(DATA_VARIABLE) else None
+    data = find_data().resolve() if os.environ.get(DATA_VARIABLE) else None
     return Bench(
         scenarios=tuple(
             read_scenario(table, f"scenario {number}", home=home, data=data)

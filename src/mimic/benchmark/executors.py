@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Protocol
 
 from mimic.benchmark.cards import ResultCard
+from mimic.benchmark.cluster import Cluster
 from mimic.benchmark.grid import Cell
 from mimic.benchmark.local import local
+from mimic.benchmark.ray_executor import ray_executor
 
 
 class Executor(Protocol):
@@ -36,5 +38,8 @@ class Executor(Protocol):
         """
 
 
-EXECUTORS: dict[str, Callable[[int | None, Path], Executor]] = {"local": local}
-"""From the number of cells at a time (None: as many as fit) and a folder for logs."""
+EXECUTORS: dict[str, Callable[[int | None, Path, Cluster | None], Executor]] = {
+    "local": local,
+    "ray": ray_executor,
+}
+"""From the number of cells at a time (None: as many as fit), a folder for logs, and a cluster."""

@@ -21,6 +21,7 @@ import torch
 
 from mimic.benchmark.cards import ResultCard
 from mimic.benchmark.cells import failed
+from mimic.benchmark.cluster import Cluster
 from mimic.benchmark.grid import Cell
 from mimic.errors import InputError, InterruptedRunError, RunError
 from mimic.files import ensure_folder
@@ -66,16 +67,21 @@ class Local:
             _stop([child.process for child in running.values()])
 
 
-def local(workers: int | None, logs: Path) -> Local:
+def local(workers: int | None, logs: Path, cluster: Cluster | None = None) -> Local:
     """A local executor with a fair share of the machine for each of its processes.
 
     Args:
         workers: cells at a time; None is one for every two cores.
         logs: folder for what cells print.
+        cluster: must be None.
 
     Raises:
-        InputError: workers is below 1.
+        InputError: workers is below 1, or there is a cluster.
     """
+    if cluster is not None:
+        raise InputError(
+            "the executor 'local' takes no address, CPUs or GPUs; choose --executor ray"
+        )
     if workers is not None and workers < 1:
         raise InputError(f"the number of workers must be 1 or more, not {workers}")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -6,14 +6,16 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mimic.benchmark.cards import CARDS, ResultCard, read_result, write_result
 from mimic.benchmark.cells import forget, run_cell
+from mimic.benchmark.cluster import Cluster
 from mimic.benchmark.config import Bench, read_config
 from mimic.benchmark.estimate import estimate_seconds
 from mimic.benchmark.executors import EXECUTORS, Executor
 from mimic.benchmark.grid import Cell, differing, expand
-from mimic.benchmark.lock import locked
+from mimic.benchmark.lock import LOCK, locked
 from mimic.benchmark.progress import GridProgress
 from mimic.benchmark.schema import check_names
 from mimic.errors import InputError, InterruptedRunError
@@ -49,6 +51,7 @@ def run_bench(
     *,
     executor: str | Executor = "local",
     workers: int | None = None,
+    cluster: Cluster | None = None,
     retry_failed: bool = False,
     confirm: Callable[[Outlook], bool] | None = None,
     progress: bool = False,
@@ -63,6 +66,7 @@ def run_bench(
         folder: where cards go (DIR/cards), and checkpoints until then (DIR/work).
         executor: a name of `EXECUTORS`, or one of your own.
         workers: cells at a time, for an executor given by name; None lets it choose.
+        cluster: where the executor "ray" runs cells, and what each of them takes; likewise.
         retry_failed: run cells again whose card holds an error.
         confirm: is shown what is about to be run, with an estimate of the time, and says whether to
             start; without it nothing is estimated.
@@ -84,7 +88,7 @@ def run_bench(
     cells, folder = expand(bench), Path(folder).expanduser()
     if isinstance(executor, str):
         check_names([executor], EXECUTORS, "executor", "mimic bench")
-        executor = EXECUTORS[executor](workers, folder / LOGS)
+        executor = EXECUTORS[executor](workers, folder / LOGS, cluster)
     with locked(folder):
         cards = _known_cards(cells, folder)
         outlook = _outlook(cells, cards, executor, retry_failed=retry_failed)
@@ -129,8 +133,9 @@ def _run(
     """Run what is to be done and add its cards, on disk and to `cards`."""
     seconds = {cell.stem: outlook.seconds.get(cell.stem) for cell in outlook.todo}
     work = folder / WORK
+    run = partial(_run_cell, folder=folder.absolute(), lock=(folder / LOCK).read_text("utf-8"))
     with (
-        closing(executor(outlook.todo, partial(run_cell, work=work))) as finished,
+        closing(executor(outlook.todo, run)) as finished,
         GridProgress(seconds, show=show) as bar,
     ):
         for cell, card in finished:
@@ -142,6 +147,25 @@ def _run(
     for empty in (work, folder / LOGS):
         with suppress(OSError):  # not empty, or never made
             empty.rmdir()
+
+
+def _run_cell(cell: Cell, *, folder: Path, lock: str) -> ResultCard:
+    """Run a cell on whatever machine this is.
+
+    Args:
+        cell: what to run.
+        folder: of the benchmark. A machine that does not see it keeps checkpoints in a temporary
+            folder, so that a cell that is stopped there starts anew.
+        lock: what is written in the lock of that folder, to know it by.
+    """
+    try:
+        seen = (folder / LOCK).read_text("utf-8") == lock
+    except OSError:
+        seen = False
+    if seen:
+        return run_cell(cell, work=folder / WORK)
+    with TemporaryDirectory(prefix="mimic-") as elsewhere:
+        return run_cell(cell, work=Path(elsewhere))
 
 
 def _estimated(outlook: Outlook, folder: Path, *, show: bool) -> Outlook:

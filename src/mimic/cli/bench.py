@@ -12,11 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional, arg
 
-from mimic.cli.options import Folder
+from mimic.cli.options import Folder, given
 from mimic.cli.output import Command, Result, line, table
 
 if TYPE_CHECKING:
-    from mimic.benchmark import Outlook, ResultCard
+    from mimic.benchmark import Cluster, Outlook, ResultCard
     from mimic.benchmark.grid import Cell
 
 
@@ -30,8 +30,13 @@ class Bench(Command):
     Attributes:
         config: a TOML file that names scenarios, defences, amounts of clean images and seeds.
         out: where cards go, in DIR/cards. Checkpoints are kept in DIR/work until then.
-        executor: who runs: local, which is processes on this machine.
-        workers: runs at a time; they share the cores.
+        executor: who runs: local, which is processes on this machine, or ray, which is a Ray
+            cluster of one machine or many.
+        workers: runs at a time.
+        address: of a Ray cluster, or auto for the one that this machine is in; by default one is
+            started on this machine, for as long as it takes.
+        cpus: of each run in a Ray cluster, and its threads.
+        gpus: of each run in a Ray cluster: a share of one, such as 0.5, or a whole number.
         retry_failed: run again what failed before.
         yes: do not ask before it starts.
     """
@@ -40,8 +45,14 @@ class Bench(Command):
     out: Folder
     executor: Annotated[str, arg(metavar="NAME")] = "local"
     workers: Annotated[
-        int | None, arg(metavar="N", help_behavior_hint="(default: half of the cores)")
+        int | None,
+        arg(metavar="N", help_behavior_hint="(default: as many as fit)"),
     ] = None
+    address: Annotated[
+        str | None, arg(metavar="HOST:PORT", help_behavior_hint="(default: none)")
+    ] = None
+    cpus: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 1)")] = None
+    gpus: Annotated[float | None, arg(metavar="N", help_behavior_hint="(default: 0)")] = None
     retry_failed: bool = False
     yes: bool = False
 
@@ -63,6 +74,7 @@ class Bench(Command):
             self.out,
             executor=self.executor,
             workers=self.workers,
+            cluster=self._cluster(),
             retry_failed=self.retry_failed,
             confirm=confirm,
             progress=True,
@@ -88,6 +100,13 @@ class Bench(Command):
                 _show_failure(console, card)
 
         return Result(data=data, show=show, exit_code=1 if failed else 0)
+
+    def _cluster(self) -> "Cluster | None":
+        """What was said about one."""
+        from mimic.benchmark import Cluster
+
+        settings = given(address=self.address, cpus=self.cpus, gpus=self.gpus)
+        return Cluster(**settings) if settings else None
 
 
 def show_outlook(outlook: "Outlook", console: Console) -> None:

@@ -127,4 +127,4 @@ def find_zoo(folder: str | None = None) -> Path:
             f"there is no zoo in '{path}'; the encoders come with the repository of mimic, not "
             f"with the package: clone it, and name its zoo with --zoo DIR or {FOLDER_VARIABLE}"
         )
-    return path
+    return path.resolve()
