@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,11 @@ def test_a_missing_encoder_is_named(purify: Run, tmp_path: Path) -> None:
     assert_refused(purify(encoder=tmp_path / "no.pth"), "no.pth")
 
 
-def test_names_of_hubs_come_later(purify: Run) -> None:
-    assert_refused(purify(encoder="timm:resnet18"), "timm:resnet18")
+def test_a_library_that_is_not_installed_is_named(
+    purify: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    assert_refused(purify(encoder="timm:resnet18"), "mimic-purify[hub]")
 
 
 def test_an_empty_folder_holds_no_images(purify: Run, tmp_path: Path) -> None:

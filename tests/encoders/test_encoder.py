@@ -148,3 +148,17 @@ def test_asking_for_the_dimension_leaves_modes_as_they_were(backbone):
     before = [m.training for m in encoder.modules()]
     encoder.feature_dimension((16, 16))
     assert [m.training for m in encoder.modules()] == before
+
+
+def test_maps_with_channels_last_are_handed_out_with_channels_first():
+    class ChannelsLast(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.mix = nn.Conv2d(3, 6, 4, 4), nn.Linear(6, 10)
+
+        def forward(self, images):
+            return self.mix(self.stem(images).permute(0, 2, 3, 1)).mean(dim=(1, 2))
+
+    features, maps = Encoder(ChannelsLast()).forward_stages(IMAGES, ["mix"])
+    assert maps["mix"].shape == (2, 10, 4, 4)
+    torch.testing.assert_close(maps["mix"].mean(dim=(2, 3)), features)

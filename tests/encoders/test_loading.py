@@ -145,12 +145,6 @@ def test_a_module_becomes_an_encoder(networks):
     assert torch.equal(loaded(IMAGES), net((IMAGES - 0.5) / 0.5))
 
 
-@pytest.mark.parametrize("name", ["timm:resnet18", "torchvision:resnet18@a.pth", "hf:some/repo"])
-def test_hub_names_are_not_in_this_version(name):
-    with pytest.raises(InputError, match="extra 'hub'"):
-        load_encoder(name)
-
-
 def test_an_architecture_and_a_factory_are_one_too_many(file):
     with pytest.raises(InputError, match="not both"):
         load_encoder(file, arch="resnet10", factory="a:b")

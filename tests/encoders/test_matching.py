@@ -3,7 +3,7 @@ import torch
 
 from mimic.encoders.architectures import build_backbone
 from mimic.encoders.checkpoint import read_checkpoint
-from mimic.encoders.matching import match_backbone, matched_tensors, recognize
+from mimic.encoders.matching import FileSpelling, match_backbone, matched_tensors, recognize
 from mimic.errors import InputError
 
 
@@ -170,3 +170,22 @@ def test_our_architectures_are_recognised_by_shape(saved, name):
 
 def test_other_networks_are_not_recognised(saved, networks):
     assert recognize(read_checkpoint(saved(networks.Vgg().state_dict()))) is None
+
+
+def test_tensors_that_a_library_adds_are_tolerated(match, state, backbone):
+    backbone.file_spelling = FileSpelling(left_out=("layer4.top.",))
+    assert match({**state, "layer4.top.weight": torch.ones(1)}).prefix == ""
+
+
+def test_other_tensors_inside_the_same_module_are_still_unexpected(match, state, backbone):
+    backbone.file_spelling = FileSpelling(left_out=("layer4.top.",))
+    with pytest.raises(InputError, match=r"unexpected: layer4\.topping"):
+        match({**state, "layer4.topping": torch.ones(1)})
+
+
+def test_the_names_that_a_library_writes_are_found_under_any_prefix(match, state, backbone):
+    names = {name: name.replace("layer", "stage") for name in state}
+    backbone.file_spelling = FileSpelling(names=names)
+    found = match({"net." + names[name]: tensor for name, tensor in state.items()})
+    assert (found.layout, found.prefix) == ("library", "net.")
+    assert found.names["layer1.0.conv1.weight"] == "net.stage1.0.conv1.weight"

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from mimic.encoders.architectures import build_backbone
-from mimic.encoders.stages import discover_stages, evaluating, tap
+from mimic.encoders.stages import channels_first, discover_stages, evaluating, tap
 from mimic.errors import InputError
 
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
@@ -71,6 +71,70 @@ def test_a_module_that_runs_at_several_sizes_is_no_stage_of_the_first():
             return self.relu(self.second(self.relu(self.first(images)))).mean((2, 3))
 
     assert discover_stages(Shared(), torch.rand(1, 3, 16, 16)) == ("first", "relu")
+
+
+class ChannelsLast(nn.Module):
+    """Linear layers on maps (batch, height, width, channels), as windowed transformers have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 4, 4)
+        self.first = nn.Linear(6, 6)
+        self.merge = nn.AvgPool2d(2)
+        self.second = nn.Linear(6, 10)
+
+    def forward(self, images):
+        x = self.first(self.stem(images).permute(0, 2, 3, 1))
+        x = self.merge(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return self.second(x).mean(dim=(1, 2))
+
+
+def test_the_stages_of_a_network_with_channels_last_are_told_by_the_images_proportions():
+    assert discover_stages(ChannelsLast(), torch.rand(1, 3, 32, 32)) == ("first", "second")
+
+
+@pytest.mark.parametrize(
+    ("shape", "image", "expected"),
+    [
+        ((2, 8, 8, 96), (32, 32), (2, 96, 8, 8)),
+        ((2, 96, 8, 8), (32, 32), (2, 96, 8, 8)),
+        ((2, 8, 8, 8), (32, 32), (2, 8, 8, 8)),
+        ((2, 3, 4, 96), (40, 56), (2, 96, 3, 4)),
+        ((2, 64, 3, 4), (40, 56), (2, 64, 3, 4)),
+        ((2, 17, 96), (32, 32), (2, 17, 96)),
+    ],
+)
+def test_channels_come_first(shape, image, expected):
+    assert tuple(channels_first(torch.rand(shape), image).shape) == expected
+
+
+def test_windows_that_are_laid_into_the_batch_are_no_stage():
+    class Windows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.inside = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 1)
+            self.second = nn.Conv2d(4, 4, 3, 2, 1)
+
+        def forward(self, images):
+            x = self.first(images)
+            windows = self.inside(x.unflatten(3, (2, -1)).movedim(3, 1).flatten(0, 1))
+            return self.second(x + windows.mean()).mean((2, 3))
+
+    assert discover_stages(Windows(), torch.rand(1, 3, 32, 32)) == ("first", "second")
+
+
+def test_a_stage_is_named_after_the_outermost_module_although_the_next_one_passes_it_on():
+    class Next(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.conv = nn.Identity(), nn.Conv2d(4, 6, 3, 2, 1)
+
+        def forward(self, x):
+            return self.conv(self.norm(x))
+
+    blocks = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
+    net = nn.Sequential(blocks, Next(), nn.Flatten())
+    assert discover_stages(net, torch.rand(1, 3, 16, 16)) == ("0", "1")
 
 
 def test_a_network_without_maps_or_tokens_is_refused():

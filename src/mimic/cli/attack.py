@@ -190,6 +190,7 @@ class Attack(Command):
             "command": "attack",
             "attack": self.name,
             "encoder_sha256": clean.origin.sha256 if clean.origin else None,
+            "architecture": clean.architecture,
             "images": images.name,
             "images_used": len(images),
             "trigger": list(self.trigger),

@@ -62,13 +62,13 @@ def _read(path: Path) -> dict[str, Any]:
 def _files(folder: Path, output: Mapping[str, Any]) -> dict[str, Any] | None:
     """Where the files are and their digests; None where one is missing or was changed."""
     encoder, drop_in = output["encoder"], output["drop_in"]
-    for entry in (encoder, drop_in):
+    for entry in filter(None, (encoder, drop_in)):
         file = folder / entry["file"]
         if not file.is_file() or sha256(file) != entry["sha256"]:
             return None
     return {
         "encoder": str(folder / encoder["file"]),
         "sha256": encoder["sha256"],
-        "drop_in": str(folder / drop_in["file"]),
-        "drop_in_sha256": drop_in["sha256"],
+        "drop_in": drop_in and str(folder / drop_in["file"]),
+        "drop_in_sha256": drop_in and drop_in["sha256"],
     }

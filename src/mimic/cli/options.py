@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from mimic.cli.output import note_skipped
+from mimic.cli.output import note_skipped, say
 from mimic.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mimic.training import Trainer
 
 _FROM_FILE = "(default: what the file says)"
+_PROBE = 224
+"""Side in pixels of the image that probes a network that takes any."""
 EncoderSource = Annotated[Positional[str], arg(metavar="ENC")]
 Source = Annotated[str, arg(metavar="SRC")]
 Epochs = Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the method's)")]
@@ -36,7 +38,8 @@ class EncoderOptions:
     """What a bare file of weights cannot say; a file written by mimic needs none of it.
 
     Attributes:
-        arch: one of mimic's architectures, see 'mimic list architectures'.
+        arch: one of mimic's architectures, see 'mimic list architectures', or a library's, as in
+            timm:resnet18.
         factory: your own network instead: 'module:function', a function without arguments that
             builds it; the current folder is on the path.
         mean: normalisation of the input per channel, for images in [0, 1].
@@ -67,9 +70,10 @@ class EncoderOptions:
         """
         mean, std = _three("--mean", self.mean), _three("--std", self.std)
         stages = None if self.stages is None else [name.strip() for name in self.stages.split(",")]
+        from mimic.encoders.hub import is_hub_name
         from mimic.encoders.loading import load_encoder
 
-        return load_encoder(
+        encoder = load_encoder(
             source,
             arch=self.arch,
             factory=self.factory,
@@ -78,6 +82,9 @@ class EncoderOptions:
             image_size=image_size if self.image_size is None else self.image_size,
             stages=stages,
         )
+        if isinstance(source, str) and is_hub_name(source):
+            _note_input(source, encoder)
+        return encoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +174,22 @@ def encoder_file(text: str) -> Path:
     if path.is_dir():
         raise InputError(f"--out '{text}' is a folder; name a file in it")
     return path
+
+
+def _note_input(source: str, encoder: "Encoder") -> None:
+    """Tell what is known about the input and the feature, before any work starts."""
+    mean, std = (
+        ",".join(f"{value:.4g}" for value in values.flatten().tolist())
+        for values in (encoder.mean, encoder.std)
+    )
+    size = encoder.image_size
+    sides = "of any size" if size is None else f"of {size}x{size} pixels"
+    length = encoder.feature_dimension((size or _PROBE, size or _PROBE))
+    say(
+        "note",
+        f"{source} takes images {sides}, mean {mean}, std {std} (--image-size, --mean and --std "
+        f"change that), and gives a feature of {length} numbers",
+    )
 
 
 def _three(option: str, text: str | None) -> tuple[float, ...] | None:

@@ -40,8 +40,9 @@ class Purify(Command):
     --resume.
 
     Attributes:
-        encoder: the suspicious encoder: a .safetensors, .pth or .pt file, or a folder written by
-            mimic.
+        encoder: the suspicious encoder: a .safetensors, .pth or .pt file, a folder written by
+            mimic, or timm:NAME, torchvision:NAME, open_clip:NAME (each with @FILE for weights of
+            your own) or hf:DIR_OR_REPO.
         images: clean images, without labels: a folder, an .npz, a Parquet file or folder, or a name
             such as digits. All are used; a few hundred to a few thousand are sensible, take a share
             of a larger source with --ratio or --count.
@@ -73,8 +74,10 @@ class Purify(Command):
         out = Path(self.out).expanduser()
         defense = self._defense()
         suspect = self.network.open(self.encoder)
-        original = Path(str(suspect.origin.path)) if suspect.origin else Path(self.encoder)
-        check_destination(original, out)
+        path = None if suspect.origin is None else suspect.origin.path
+        original = None if path is None else Path(path)
+        if original is not None:
+            check_destination(original, out)
         with output_folder(out):
             images = self.sample.open(self.images, size=suspect.image_size, seed=self.seed)
             settings = self._settings(suspect, defense, images)
@@ -98,7 +101,7 @@ class Purify(Command):
         suspect: "Encoder",
         defense: "Defense",
         images: "ImageSet",
-        original: Path,
+        original: Path | None,
         settings: dict[str, Any],
         folder: Path,
     ) -> dict[str, Any]:
@@ -120,7 +123,7 @@ class Purify(Command):
         return {
             "encoder": str(files.encoder),
             "sha256": files.encoder_sha256,
-            "drop_in": str(files.drop_in),
+            "drop_in": files.drop_in and str(files.drop_in),
             "drop_in_sha256": files.drop_in_sha256,
             "manifest": str(files.manifest),
             **report,
@@ -132,6 +135,7 @@ class Purify(Command):
         return {
             "command": "purify",
             "encoder_sha256": suspect.origin.sha256 if suspect.origin else None,
+            "architecture": suspect.architecture,
             "mean": suspect.mean.flatten().tolist(),
             "std": suspect.std.flatten().tolist(),
             "image_size": suspect.image_size,
@@ -184,7 +188,7 @@ def _show(console: Console, data: dict[str, Any], encoder: str) -> None:
         line(console, f"{data['method']} does not measure mutual information.")
     if data["silent_channels"]:
         line(console, f"{data['silent_channels']} channels are switched off.")
-    if data["drop_in"] != data["encoder"]:
+    if data["drop_in"] not in (None, data["encoder"]):
         line(console, f"  {data['drop_in']}  load it where '{encoder}' was loaded")
     line(console, f'  {data["encoder"]}  for mimic: mimic.load_encoder("{data["encoder"]}")')
     line(console, f"  {data['manifest']}  what went in, what came out, and how")

@@ -9,7 +9,13 @@ from torch import Tensor, nn
 
 from mimic.encoders.origin import Origin
 from mimic.encoders.reinitialize import reinitialize
-from mimic.encoders.stages import check_stages, discover_stages, evaluating, tap
+from mimic.encoders.stages import (
+    channels_first,
+    check_stages,
+    discover_stages,
+    evaluating,
+    tap,
+)
 from mimic.errors import InputError
 from mimic.images.pixels import to_unit_range
 
@@ -118,7 +124,7 @@ class Encoder(nn.Module):
             raise InputError(
                 f"stage '{unused[0]}' puts out no tensor when an image passes; name another stage"
             )
-        return features, {name: maps[name] for name in names}
+        return features, {name: channels_first(maps[name], images.shape[2:]) for name in names}
 
     def stage_names(self, example: Tensor) -> tuple[str, ...]:
         """Names of the stages: those given, or those found by probing with `example` images."""

@@ -16,6 +16,7 @@ from mimic.encoders.checkpoint import read_checkpoint
 from mimic.encoders.description import Description
 from mimic.encoders.dropin import drop_in_bytes, stored_tensor
 from mimic.encoders.encoder import Encoder
+from mimic.encoders.hub import companions
 from mimic.encoders.loading import ENCODER_FILE, MANIFEST_FILE
 from mimic.encoders.matching import match_backbone
 from mimic.errors import InputError
@@ -101,7 +102,8 @@ def export_purified(
 
     The drop-in has the file name, the container, and the tensor names, shapes and dtypes of
     `original`. Tensors outside the encoder (projection heads, optimiser state, a momentum copy) are
-    kept as they are; the manifest lists them. The manifest comes last: where it is, all is.
+    kept as they are; the manifest lists them. What a library reads beside its weights
+    (`config.json`) is copied. The manifest comes last: where it is, all is.
 
     Args:
         encoder: the purified encoder.
@@ -127,6 +129,8 @@ def export_purified(
         if drop_in != encoder_path:
             encoder_sha256 = save_encoder(encoder, encoder_path)
         drop_in_sha256, facts = _write_drop_in(encoder, Path(original), drop_in)
+        for beside in companions(encoder.architecture, Path(original)):
+            _write(directory / beside.name, beside.read_bytes())
         if drop_in == encoder_path:
             encoder_sha256 = drop_in_sha256
     output = {

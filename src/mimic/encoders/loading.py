@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from mimic.encoders.checkpoint import Checkpoint, read_checkpoint
 from mimic.encoders.description import Description, read_description
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.factory import build_from
+from mimic.encoders.hub import Tower, find_tower, is_hub_name, open_source
 from mimic.encoders.matching import match_backbone, matched_tensors, recognize
 from mimic.encoders.origin import Origin
 from mimic.errors import InputError
@@ -20,18 +21,18 @@ from mimic.files import sha256
 
 ENCODER_FILE = "encoder.safetensors"
 MANIFEST_FILE = "manifest.json"
-_HUBS = ("timm:", "torchvision:", "hf:")
 
 Factory = str | Callable[[], nn.Module]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Blueprint:
-    """How to build the backbone, and how to name it."""
+    """How to build the backbone, how to name it, and what is known of it besides."""
 
     build: Callable[[], nn.Module]
     architecture: str | None = None
     factory: str | None = None
+    said: Description = field(default_factory=Description)
 
 
 def load_encoder(
@@ -47,12 +48,16 @@ def load_encoder(
     """Load an encoder; no code of the file runs.
 
     Args:
-        source: a `.safetensors`, `.pth` or `.pt` file, a folder that mimic wrote, or a module.
-        arch: one of our architectures, such as `resnet10:width=32,stem_stride=2`.
+        source: a `.safetensors`, `.pth` or `.pt` file, a folder that mimic wrote, a module, or a
+            model of a public library: `timm:NAME`, `torchvision:NAME`, `open_clip:NAME`, each
+            with `@FILE` for weights of one's own, or `hf:DIR_OR_REPO` (see `open_source`).
+        arch: one of our architectures, such as `resnet10:width=32,stem_stride=2`, or a library's,
+            such as `timm:resnet18`.
         factory: instead of `arch`, the user's own network: `module:function` or a function without
             arguments, which builds it with fresh random weights.
-        mean: three values, for images in [0, 1]; without them those of the file, or zeros.
-        std: likewise; without them those of the file, or ones.
+        mean: three values, for images in [0, 1]; without them those of the file or the library, or
+            zeros.
+        std: likewise; without them those of the file or the library, or ones.
         image_size: height and width that the encoder expects, in pixels.
         stages: dotted names of submodules of the backbone; without them those of the file, or they
             are found by probing.
@@ -62,15 +67,19 @@ def load_encoder(
 
     Raises:
         InputError: the source is missing or unreadable, would execute code, does not fit the
-            architecture, or does not say enough about itself.
+            architecture, or does not say enough about itself; a library's model does not take
+            images of that size.
+        RunError: weights cannot be downloaded.
     """
     if arch is not None and factory is not None:
         raise InputError("give an architecture (arch) or a factory, not both")
     if isinstance(source, nn.Module):
         backbone, said, blueprint, origin = _adopt(source, arch, factory)
+    elif isinstance(source, str) and is_hub_name(source):
+        backbone, said, blueprint, origin = _take(source, arch, factory)
     else:
         backbone, said, blueprint, origin = _read(_file_of(source), arch, factory)
-    return Encoder(
+    encoder = Encoder(
         backbone,
         mean=said.mean if mean is None else mean,
         std=said.std if std is None else std,
@@ -80,9 +89,12 @@ def load_encoder(
         rebuild=None if blueprint is None else blueprint.build,
         origin=origin,
     ).eval()
+    if image_size is not None and blueprint is not None and is_hub_name(str(encoder.architecture)):
+        _check_size(encoder, image_size)
+    return encoder
 
 
-_Loaded = tuple[nn.Module, Description, _Blueprint | None, Origin]
+_Loaded = tuple[nn.Module, Description, _Blueprint | None, Origin | None]
 
 
 def _adopt(module: nn.Module, arch: str | None, factory: Factory | None) -> _Loaded:
@@ -96,19 +108,35 @@ def _adopt(module: nn.Module, arch: str | None, factory: Factory | None) -> _Loa
     return module, Description(), blueprint, origin
 
 
+def _take(source: str, arch: str | None, factory: Factory | None) -> _Loaded:
+    if arch is not None or factory is not None:
+        raise InputError(f"'{source}' says which network it is; leave out the other name for it")
+    tower, weights = open_source(source)
+    blueprint = _of_tower(tower)
+    if isinstance(weights, nn.Module):
+        return weights, blueprint.said, blueprint, None
+    checkpoint = read_checkpoint(weights)
+    said = read_description(checkpoint.metadata, weights) or blueprint.said
+    return _filled(checkpoint, said, blueprint)
+
+
 def _read(path: Path, arch: str | None, factory: Factory | None) -> _Loaded:
     checkpoint = read_checkpoint(path)
-    said = read_description(checkpoint.metadata, path) or Description()
+    said = read_description(checkpoint.metadata, path)
     if arch is None and factory is None:
-        if said.architecture is None:
-            raise _says_too_little(checkpoint, said)
+        if said is None or said.architecture is None:
+            raise _says_too_little(checkpoint, said or Description())
         arch = said.architecture
     blueprint = _blueprint(arch, factory)
+    return _filled(checkpoint, said or blueprint.said, blueprint)
+
+
+def _filled(checkpoint: Checkpoint, said: Description, blueprint: _Blueprint) -> _Loaded:
     backbone = blueprint.build()
     match = match_backbone(checkpoint, backbone)
     backbone.load_state_dict(matched_tensors(checkpoint, match, backbone))
     origin = Origin(
-        path=str(path),
+        path=str(checkpoint.path),
         sha256=checkpoint.sha256,
         kind=checkpoint.kind,
         container=match.container,
@@ -125,16 +153,28 @@ def _blueprint(arch: str | None, factory: Factory | None) -> _Blueprint:
         return _Blueprint(build=partial(build_from, factory), factory=spelling)
     if arch is None:
         raise InputError("give an architecture (arch) or a factory")
+    if is_hub_name(arch):
+        return _of_tower(find_tower(arch))
     return _Blueprint(build=partial(build_backbone, arch), architecture=arch)
 
 
-def _file_of(source: str | Path) -> Path:
-    if isinstance(source, str) and source.startswith(_HUBS):
+def _of_tower(tower: Tower) -> _Blueprint:
+    said = Description(mean=tower.mean, std=tower.std, image_size=tower.image_size)
+    return _Blueprint(build=tower.build, architecture=tower.architecture, said=said)
+
+
+def _check_size(encoder: Encoder, image_size: int) -> None:
+    try:
+        encoder.feature_dimension((image_size, image_size))
+    except Exception as error:  # networks refuse a size in as many ways as there are networks
         raise InputError(
-            f"'{source}': names of timm, torchvision and Hugging Face need the extra 'hub', which "
-            "is not in this version yet; build the network in a function of yours and give its "
-            "weights as a file with --factory module:function"
-        )
+            f"'{encoder.architecture}' does not take images of {image_size}x{image_size} "
+            f"({error}); leave --image-size out, or build it for them, as in "
+            f"timm:NAME:img_size={image_size}"
+        ) from error
+
+
+def _file_of(source: str | Path) -> Path:
     path = Path(source).expanduser()
     if not path.is_dir():
         return path

@@ -45,13 +45,31 @@ LAYOUTS: dict[str, Callable[[str], str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class FileSpelling:
+    """How the library that a backbone comes from writes it into files.
+
+    A backbone carries it as its attribute `file_spelling`.
+
+    Attributes:
+        left_out: beginnings of the names of tensors that the library adds (its classifier, say).
+        names: from the backbone's names to the library's; None where they are the same.
+    """
+
+    left_out: tuple[str, ...] = ()
+    names: Mapping[str, str] | None = None
+
+
+_PLAIN = FileSpelling()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Match:
     """Which tensor of a checkpoint is which tensor of a backbone.
 
     Attributes:
         container: keys that lead to the dictionary of tensors.
         prefix: what stands before the backbone's keys in the file.
-        layout: a name of `LAYOUTS`.
+        layout: a name of `LAYOUTS`, or "library".
         names: from each key of the backbone to its key in the file; a `num_batches_tracked` that
             the file does not have is left out.
         others: further places in the file where the same network fits (a momentum encoder, say).
@@ -100,7 +118,8 @@ def match_backbone(checkpoint: Checkpoint, backbone: nn.Module) -> Match:
             unexpected at the best place.
     """
     shapes = {name: tensor.shape for name, tensor in backbone.state_dict().items()}
-    fits = list(_tried_fits(checkpoint, shapes))
+    spelling = getattr(backbone, "file_spelling", _PLAIN)
+    fits = list(_tried_fits(checkpoint, shapes, spelling))
     complete = sorted((fit.match for fit in fits if fit.complete), key=_preference)
     if not complete:
         raise _misfit(checkpoint, max(fits, key=lambda fit: fit.fitting, default=None))
@@ -121,8 +140,8 @@ def matched_tensors(checkpoint: Checkpoint, match: Match, backbone: nn.Module) -
         InputError: a tensor is not a plain dense one, or holds NaN or infinity.
     """
     found = checkpoint.state_dicts[match.container]
-    state: dict[str, Tensor] = {}
-    for name, own in backbone.state_dict().items():
+    state = backbone.state_dict()  # with the version numbers that some modules ask for
+    for name, own in list(state.items()):
         if name not in match.names:
             state[name] = torch.zeros_like(own)
             continue
@@ -164,9 +183,16 @@ def recognize(checkpoint: Checkpoint) -> str | None:
     return None
 
 
-def _tried_fits(checkpoint: Checkpoint, shapes: Mapping[str, torch.Size]) -> Iterator[_Fit]:
+def _tried_fits(
+    checkpoint: Checkpoint,
+    shapes: Mapping[str, torch.Size],
+    spelling: FileSpelling = _PLAIN,
+) -> Iterator[_Fit]:
+    layouts = dict(LAYOUTS)
+    if spelling.names is not None:
+        layouts["library"] = spelling.names.__getitem__
     for container, tensors in checkpoint.state_dicts.items():
-        for layout, rename in LAYOUTS.items():
+        for layout, rename in layouts.items():
             names = {key: rename(key) for key in shapes}
             if layout != "named" and all(key == name for key, name in names.items()):
                 continue
@@ -178,7 +204,7 @@ def _tried_fits(checkpoint: Checkpoint, shapes: Mapping[str, torch.Size]) -> Ite
                     layout=layout,
                     names={key: name for key, name in spelled.items() if name in tensors},
                 )
-                yield _assess(match, spelled, shapes, tensors)
+                yield _assess(match, spelled, shapes, tensors, spelling.left_out)
 
 
 def _prefixes(tensors: Iterable[str], names: Iterable[str]) -> dict[str, None]:
@@ -196,6 +222,7 @@ def _assess(
     spelled: Mapping[str, str],
     shapes: Mapping[str, torch.Size],
     tensors: StateDict,
+    left_out: tuple[str, ...],
 ) -> _Fit:
     known = set(spelled.values())
     prefix = match.prefix
@@ -216,7 +243,9 @@ def _assess(
         unexpected=tuple(
             prefix + rest
             for rest in inside
-            if prefix + rest not in known and not _is_head(rest, modules)
+            if prefix + rest not in known
+            and not rest.startswith(left_out)
+            and not _is_head(rest, modules)
         ),
     )
 

@@ -14,7 +14,7 @@ class Origin:
         kind: `safetensors`, `torch`, or `module`.
         container: keys that lead from the top of the file to the dictionary of tensors.
         prefix: what stands before the backbone's own key names.
-        layout: how the keys are spelled, a name of `mimic.encoders.matching.LAYOUTS`.
+        layout: how the keys are spelled, a name of `mimic.encoders.matching.LAYOUTS` or `library`.
         factory: the user's `module:function` that builds the backbone, where one was given.
     """
 

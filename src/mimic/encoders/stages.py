@@ -24,6 +24,10 @@ class _Output:
     identity: int
 
     @property
+    def depth(self) -> int:
+        return self.name.count(".")
+
+    @property
     def size(self) -> tuple[int, ...]:
         return self.shape[2:]
 
@@ -128,6 +132,34 @@ def discover_stages(module: nn.Module, example: Tensor) -> tuple[str, ...]:
     return tuple(blocks[len(blocks) * (i + 1) // count - 1] for i in range(count))
 
 
+def channels_first(output: Tensor, image_size: Sequence[int]) -> Tensor:
+    """A stage's output, with the channels of a map before its height and width.
+
+    Windowed transformers put out maps (batch, height, width, channels). They are told by their
+    proportions, which are those of the image.
+
+    Args:
+        output: of a stage.
+        image_size: height and width of the images that went in.
+
+    Returns:
+        The same tensor, or a view of it.
+    """
+    if output.ndim != 4:
+        return output
+    first, second, third = output.shape[1:]
+    last = _is_proportional((first, second), image_size)
+    if last and not _is_proportional((second, third), image_size):
+        return output.permute(0, 3, 1, 2)
+    return output
+
+
+def _is_proportional(size: Sequence[int], image_size: Sequence[int]) -> bool:
+    """Whether a map may be an image scaled down, but for rounding in one of its sides."""
+    (height, width), (image_height, image_width) = size, image_size
+    return abs(height * image_width - width * image_height) <= max(image_height, image_width)
+
+
 def _first_tensor(output: Any) -> Tensor | None:
     if isinstance(output, tuple | list):
         output = next((part for part in output if isinstance(part, Tensor)), None)
@@ -144,9 +176,10 @@ def _record_outputs(module: nn.Module, example: Tensor) -> list[_Output]:
         def hook(called: nn.Module, _inputs: Any, output: Any) -> None:
             tensor = _first_tensor(output)
             recorded.pop(name, None)
-            if tensor is not None:
+            if tensor is not None and tensor.shape[:1] == example.shape[:1]:
                 alive.append(tensor)
-                recorded[name] = _Output(name, type(called), tuple(tensor.shape), id(tensor))
+                shape = tuple(channels_first(tensor, example.shape[2:]).shape)
+                recorded[name] = _Output(name, type(called), shape, id(tensor))
 
         return hook
 
@@ -162,7 +195,11 @@ def _record_outputs(module: nn.Module, example: Tensor) -> list[_Output]:
 
 def _last_of_each_size(module: nn.Module, maps: list[_Output]) -> tuple[str, ...]:
     """The last module of each resolution; of several with the same output, the outermost."""
-    outermost = list({out.identity: out for out in maps}.values())
+    named: dict[int, _Output] = {}
+    for out in maps:
+        if out.identity not in named or out.depth <= named[out.identity].depth:
+            named[out.identity] = out
+    outermost = [out for out in maps if named[out.identity] is out]
     inside = {out.name for out in outermost if _is_inside_downsampling(module, out, maps)}
     last: dict[tuple[int, ...], _Output] = {}
     for out in outermost:
