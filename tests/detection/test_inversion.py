@@ -183,6 +183,14 @@ def test_the_smallest_mask_with_success_is_kept():
     assert sizes == sorted(sizes, reverse=True)
 
 
+def test_a_search_without_success_has_no_size():
+    search = TriggerSearch(2, (4, 4), 1.0)
+    masks = torch.full((2, 1, 4, 4), 0.25)
+    success = torch.tensor([True, False])
+    search.keep_best(masks, masks.expand(-1, 3, -1, -1), torch.ones(2), success)
+    assert search.sizes().tolist() == [0.25, float("inf")]
+
+
 def test_without_success_the_most_similar_trigger_is_kept():
     search = TriggerSearch(1, (4, 4), 1.0)
     for similarity in (0.2, 0.6, 0.4):

@@ -31,6 +31,12 @@ def test_a_constant_rate_stays_constant():
     assert {plan.learning_rate_at(step, 7) for step in range(21)} == {0.5}
 
 
+def test_steps_change_the_rate_at_the_first_step_of_each_milestone():
+    plan = Plan(epochs=6, learning_rate=0.5, schedule="steps", milestones=((2, 0.1), (5, 0.05)))
+    rates = [plan.learning_rate_at(step, 3) for step in range(18)]
+    assert rates == [0.5] * 6 + [0.1] * 9 + [0.05] * 3
+
+
 @pytest.mark.parametrize(
     ("images", "drop_last", "expected"),
     [(100, True, 3), (100, False, 4), (96, False, 3), (5, True, 1), (5, False, 1)],
@@ -67,6 +73,18 @@ def test_the_optimizer_is_the_one_named(name, kind):
     assert optimizer.param_groups[0]["weight_decay"] == 0.3
 
 
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_the_optimizer_has_the_betas_of_the_plan(name):
+    plan = Plan(epochs=1, optimizer=name, betas=(0.5, 0.9))
+    assert plan.build_optimizer(nn.Linear(2, 2)).param_groups[0]["betas"] == (0.5, 0.9)
+
+
+def test_the_betas_are_those_of_torch_where_none_are_named():
+    linear = nn.Linear(2, 2)
+    usual = torch.optim.Adam(linear.parameters()).param_groups[0]["betas"]
+    assert Plan(epochs=1).build_optimizer(linear).param_groups[0]["betas"] == usual
+
+
 def test_the_optimizer_leaves_frozen_parameters_alone():
     linear = nn.Linear(2, 2)
     linear.bias.requires_grad_(False)
@@ -83,6 +101,10 @@ def test_the_optimizer_leaves_frozen_parameters_alone():
         {"warmup_epochs": -1},
         {"optimizer": "lamb"},
         {"schedule": "step"},
+        {"schedule": "steps"},
+        {"betas": (0.9, 1.0)},
+        {"betas": (-0.1, 0.9)},
+        {"milestones": ((2, 0.1),)},
     ],
     ids=str,
 )
@@ -90,6 +112,16 @@ def test_a_setting_out_of_range_is_refused_by_name(wrong):
     (name,) = wrong
     with pytest.raises(InputError, match=name.replace("_", "[ _]")):
         Plan(**({"epochs": 1} | wrong))
+
+
+@pytest.mark.parametrize(
+    "milestones",
+    [((0, 0.1),), ((3, 0.1), (2, 0.05)), ((2, 0.1), (2, 0.05)), ((2, -0.1),), ((2, math.nan),)],
+    ids=str,
+)
+def test_milestones_that_do_not_rise_or_have_no_rate_are_refused(milestones):
+    with pytest.raises(InputError, match="rising epochs above 0"):
+        Plan(epochs=5, schedule="steps", milestones=milestones)
 
 
 def test_mixed_seeds_fit_into_63_bits():

@@ -66,6 +66,37 @@ def test_another_teacher_makes_another_run():
     assert first != other
 
 
+@pytest.mark.parametrize(
+    ("plan", "key"),
+    [
+        (Plan(epochs=1), "036cb31a206f00e2"),
+        (Plan(epochs=2, optimizer="sgd", schedule="constant"), "18947d41cb23db80"),
+    ],
+    ids=["adam", "sgd"],
+)
+def test_checkpoints_from_before_betas_and_milestones_keep_their_key(plan, key):
+    images = ImageSet.from_tensor(torch.zeros(4, 3, 2, 2, dtype=torch.uint8))
+    assert fingerprint(plan, images, Distilling(1.0)) == key
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({}, {"betas": (0.5, 0.9)}),
+        ({"betas": (0.5, 0.99)}, {"betas": (0.5, 0.9)}),
+        (
+            {"schedule": "steps", "milestones": ((2, 0.1),)},
+            {"schedule": "steps", "milestones": ((3, 0.1),)},
+        ),
+    ],
+    ids=["usual betas", "betas", "milestones"],
+)
+def test_other_betas_or_milestones_make_another_run(first, second):
+    images = ImageSet.from_tensor(torch.zeros(4, 3, 2, 2, dtype=torch.uint8))
+    keys = {fingerprint(Plan(epochs=5, **s), images, Distilling(1.0)) for s in (first, second)}
+    assert len(keys) == 2
+
+
 def test_one_other_image_anywhere_makes_another_run():
     pixels = torch.zeros(3000, 3, 2, 2, dtype=torch.uint8)
     changed = pixels.clone()

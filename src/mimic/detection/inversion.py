@@ -120,6 +120,10 @@ class TriggerSearch(nn.Module):
         self.register_buffer("best_similarity", torch.full((count,), -math.inf))
         self.register_buffer("success", torch.zeros(count, dtype=torch.bool))
 
+    def sizes(self) -> Tensor:
+        """Mean of each best mask, infinite where there was no success, shape (triggers,)."""
+        return self.best_masks.mean(dim=(1, 2, 3)).masked_fill(~self.success, math.inf)
+
     def values(self) -> tuple[Tensor, Tensor]:
         """Masks (triggers, 1, height, width) and patterns (triggers, 3, ...), in [0, 1]."""
         return (self.raw_masks.tanh() + 1) / 2, (self.raw_patterns.tanh() + 1) / 2
@@ -246,8 +250,8 @@ def invert(
             lays every trigger on all of them.
         steps: of the optimizer; rounded up to whole passes over the images.
         batch_size: images that each trigger is laid on in a step; fewer where there are fewer.
-        learning_rate: peak rate of Adam, cosine schedule. DECREE falls from 0.5 to 0.05 by steps,
-            with betas (0.5, 0.9) where these are Adam's own, and stops early.
+        learning_rate: peak rate of Adam, cosine schedule. DECREE's optimisation as published is
+            another one: `mimic.detection.decree`.
         penalty: how the masks' sizes are weighed; None takes the rule of DECREE.
         threshold: success rate above which a trigger does its work, in (0, 1).
         seed: of the first masks and patterns and of the order of images.

@@ -1,6 +1,7 @@
 """Objective: what a learner minimises. The trainer knows nothing else about it."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -42,3 +43,14 @@ class Objective(nn.Module, ABC):
 
     def after_step(self) -> None:
         """Called after each step of the optimizer (moving averages, clamping)."""
+
+    def finished(self, epoch: Mapping[str, float]) -> bool:
+        """Whether to end before the last epoch of the plan; asked after each epoch.
+
+        A resumed training asks again, so that the answer may depend on nothing but the learner's
+        state and the record.
+
+        Args:
+            epoch: the record of the epoch, with the mean of each term of the loss; see `History`.
+        """
+        return False

@@ -10,6 +10,7 @@ from torch import nn
 from mimic.errors import InputError
 
 _OPTIMIZERS = ("adam", "adamw", "sgd")
+_SCHEDULES = ("constant", "cosine", "steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,10 @@ class Plan:
         optimizer: "adam" (weight decay in the gradient), "adamw" (decoupled) or "sgd".
         weight_decay: factor of the optimizer.
         momentum: of SGD.
-        schedule: "constant", or "cosine", which would reach zero one step after the last.
+        betas: of Adam and AdamW, each in [0, 1).
+        schedule: "constant", "cosine", which would reach zero one step after the last, or "steps".
+        milestones: of "steps": epochs, counted from 0 and rising, and the learning rates from these
+            epochs on; before the first one it is the peak.
         warmup_epochs: epochs of linear rise from zero.
         drop_last: leave out the last, smaller batch of an epoch.
         shuffle: a new order in each epoch; False keeps the order of the data.
@@ -36,7 +40,9 @@ class Plan:
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     weight_decay: float = 0.0
     momentum: float = 0.9
-    schedule: Literal["constant", "cosine"] = "cosine"
+    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: Literal["constant", "cosine", "steps"] = "cosine"
+    milestones: tuple[tuple[int, float], ...] = ()
     warmup_epochs: float = 0.0
     drop_last: bool = True
     shuffle: bool = True
@@ -55,8 +61,27 @@ class Plan:
             raise InputError(
                 f"optimizer '{self.optimizer}' is unknown; there are {', '.join(_OPTIMIZERS)}"
             )
-        if self.schedule not in ("constant", "cosine"):
-            raise InputError(f"schedule '{self.schedule}' is unknown; use constant or cosine")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise InputError(f"the betas must be at least 0 and below 1, not {self.betas}")
+        self._check_schedule()
+
+    def _check_schedule(self) -> None:
+        if self.schedule not in _SCHEDULES:
+            raise InputError(
+                f"schedule '{self.schedule}' is unknown; there are {', '.join(_SCHEDULES)}"
+            )
+        if (self.schedule == "steps") != bool(self.milestones):
+            raise InputError(
+                f"milestones go with the schedule 'steps' and it with them, not {self.milestones} "
+                f"with '{self.schedule}'"
+            )
+        epochs = [epoch for epoch, _ in self.milestones]
+        rates = [rate for _, rate in self.milestones]
+        if sorted({0, *epochs}) != [0, *epochs] or not all(0 <= r < math.inf for r in rates):
+            raise InputError(
+                "milestones are rising epochs above 0 with learning rates of 0 or more, not "
+                f"{self.milestones}"
+            )
 
     def batches_per_epoch(self, images: int) -> int:
         """Steps of one epoch over `images` images."""
@@ -71,6 +96,10 @@ class Plan:
             return self.learning_rate * (step + 1) / (warmup + 1)
         if self.schedule == "constant":
             return self.learning_rate
+        if self.schedule == "steps":
+            epoch = step // steps_per_epoch
+            passed = [rate for start, rate in self.milestones if start <= epoch]
+            return passed[-1] if passed else self.learning_rate
         done = (step - warmup) / max(1.0, total - warmup)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
@@ -88,7 +117,7 @@ class Plan:
         if self.optimizer == "sgd":
             return torch.optim.SGD(parameters, rate, momentum=self.momentum, weight_decay=decay)
         build = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.optimizer]
-        return build(parameters, rate, weight_decay=decay)
+        return build(parameters, rate, betas=self.betas, weight_decay=decay)
 
 
 def mix_seed(seed: int, index: int) -> int:

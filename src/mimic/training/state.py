@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from mimic.training.plan import Plan
 
 _CHUNK = 1024
 _SAMPLED_IMAGES = 32
+_YOUNGER = ("betas", "milestones")
+"""Settings of a plan that came after checkpoints did: at their defaults they change no key."""
 
 
 @dataclass(kw_only=True)
@@ -47,7 +49,7 @@ def fingerprint(plan: Plan, data: Data, objective: Objective) -> str:
     state = objective.learner.state_dict()
     frozen = {k: v for k, v in objective.state_dict().items() if not k.startswith("learner.")}
     facts = {
-        "plan": asdict(plan),
+        "plan": _plan_facts(plan),
         "images": len(data),
         "content": _data_digest(data),
         "objective": type(objective).__qualname__,
@@ -109,6 +111,15 @@ def load_state(
     learner.load_state_dict(state["learner"])
     optimizer.load_state_dict(state["optimizer"])
     return position
+
+
+def _plan_facts(plan: Plan) -> dict[str, Any]:
+    usual = {field.name: field.default for field in fields(plan) if field.name in _YOUNGER}
+    return {
+        name: value
+        for name, value in asdict(plan).items()
+        if name not in usual or value != usual[name]
+    }
 
 
 def _settings(objective: Objective) -> dict[str, str]:

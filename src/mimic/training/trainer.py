@@ -108,8 +108,8 @@ class _Run:
         self.bar = Progress(name, self.total, self.step, show=trainer.progress)
 
     def train(self, interruption: Interruption) -> None:
-        """Train to the end of the last epoch; after a resume it may begin in the middle of one."""
-        while self.step < self.total:
+        """Train to the end of an epoch; after a resume it may begin in the middle of one."""
+        while not self._over():
             with closing(self._batches()) as batches:
                 for batch, size in batches:
                     self._count(self._train_step(batch), size)
@@ -141,6 +141,13 @@ class _Run:
         else:
             self.checkpoint.unlink(missing_ok=True)
         write_records(self.metrics, self.history.epochs)
+
+    def _over(self) -> bool:
+        """Whether nothing is left to do, or the objective is content with a whole epoch."""
+        if self.step == self.total:
+            return True
+        whole = self.step > 0 and self.step % self.steps_per_epoch == 0
+        return whole and self.objective.finished(self.history.epochs[-1])
 
     def _batches(self) -> Generator[tuple[Any, int], None, None]:
         """What is left of the current epoch: batches on the device, with their sizes."""
