@@ -7,14 +7,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mimic.detection.scan import scan
     from mimic.encoders.loading import load_encoder
     from mimic.evaluation.evaluate import evaluate
     from mimic.images.source import open_images
     from mimic.information.localize import localize
     from mimic.purification import purify
+    from mimic.verification.verify import verify
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "load_encoder", "localize", "open_images", "purify"]
+__all__ = [
+    "__version__",
+    "evaluate",
+    "load_encoder",
+    "localize",
+    "open_images",
+    "purify",
+    "scan",
+    "verify",
+]
 
 _HOMES = {
     "evaluate": "mimic.evaluation.evaluate",
@@ -22,6 +33,8 @@ _HOMES = {
     "localize": "mimic.information.localize",
     "open_images": "mimic.images.source",
     "purify": "mimic.purification",
+    "scan": "mimic.detection.scan",
+    "verify": "mimic.verification.verify",
 }
 
 

@@ -30,21 +30,10 @@ def test_help_names_the_commands(run: Run) -> None:
     assert all(name in outcome.out for name in module.COMMANDS)
 
 
-def test_help_names_no_command_that_is_not_there(run: Run) -> None:
-    assert not [name for name in module.LATER if f"• {name}" in run("--help").out]
-
-
 @pytest.mark.parametrize("name", module.COMMANDS)
 def test_every_command_documents_its_options(run: Run, name: str) -> None:
     outcome = run(name, "--help")
     assert (outcome.code, "--json" in outcome.out) == (0, True)
-
-
-@pytest.mark.parametrize("name", module.LATER)
-def test_commands_of_later_versions_say_so(run: Run, name: str) -> None:
-    outcome = run(name, "x", "--help")
-    assert (outcome.code, outcome.out) == (2, "")
-    assert f"'mimic {name}' comes in a later version" in outcome.error
 
 
 @pytest.mark.parametrize("arguments", [(), ("magic",), ("purify",), ("list", "magic")])

@@ -25,8 +25,10 @@ from mimic.cli.output import Command, Result, publish, say
 from mimic.cli.pretrain import Pretrain
 from mimic.cli.purify import Purify
 from mimic.cli.report import Report
+from mimic.cli.scan import Scan
+from mimic.cli.verify import Verify
 from mimic.cli.zoo import Zoo
-from mimic.errors import InputError, InterruptedRunError, MimicError
+from mimic.errors import InterruptedRunError, MimicError
 
 INTERRUPTED = InterruptedRunError.exit_code
 BROKEN_PIPE = 141  # as a shell reports a program that nobody listens to any more
@@ -35,15 +37,16 @@ COMMANDS: dict[str, type[Command]] = {
     "demo": Demo,
     "pretrain": Pretrain,
     "attack": Attack,
+    "scan": Scan,
     "localize": Localize,
     "purify": Purify,
+    "verify": Verify,
     "evaluate": Evaluate,
     "bench": Bench,
     "report": Report,
     "zoo": Zoo,
     "list": List,
 }
-LATER = ("scan", "verify")
 _DESCRIPTION = (
     "Purify self-supervised image encoders that may carry a backdoor, without labels and without "
     "the trigger. 'mimic COMMAND --help' documents each command."
@@ -88,11 +91,6 @@ def _run(arguments: list[str]) -> int:
     if arguments[:1] == ["--version"]:
         print(f"mimic {mimic.__version__}", flush=True)
         return 0
-    if arguments and arguments[0] in LATER:
-        raise InputError(
-            f"'mimic {arguments[0]}' comes in a later version of mimic; this one has "
-            + ", ".join(COMMANDS)
-        )
     command = _parse(arguments)
     result = _work(command)
     publish(result, as_json=command.json)

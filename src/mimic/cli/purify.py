@@ -167,8 +167,7 @@ def _report(
         "verification": {
             "verdict": "undecided",
             "reasons": [
-                "nothing was verified: the acceptance test without labels comes with "
-                "'mimic verify' in a later version"
+                "nothing was verified yet: 'mimic verify BEFORE AFTER --images SRC' decides"
             ],
             "mean_cosine": cosine,
         },

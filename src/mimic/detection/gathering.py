@@ -5,7 +5,7 @@ gather the features far more than the others do, and more than any does on an en
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,7 @@ from mimic.detection.changes import Change
 from mimic.detection.spread import concentration, spread
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
-from mimic.evaluation.features import extract_features
+from mimic.evaluation.features import Stamp, extract_features
 from mimic.images.imageset import ImageSet
 from mimic.images.pixels import to_unit_range
 from mimic.training import Objective, Plan, Trainer
@@ -61,7 +61,7 @@ class Gathered:
     change: Change
     concentration: Tensor
 
-    def stamp(self, index: int) -> Callable[[Tensor], Tensor]:
+    def stamp(self, index: int) -> Stamp:
         """A function that makes change `index` to images, as `extract_features` takes it."""
         return stamp_of(self.change, index)
 
@@ -70,7 +70,7 @@ class Gathered:
         return int(self.concentration.argmax())
 
 
-def stamp_of(change: Change, index: int) -> Callable[[Tensor], Tensor]:
+def stamp_of(change: Change, index: int) -> Stamp:
     """A function that makes change `index` to images.
 
     It maps uint8 to uint8 and floats in [0, 1] to floats, shape (n, 3, height, width).
@@ -141,7 +141,7 @@ def gather(
 def concentrations(
     encoder: Encoder,
     images: ImageSet,
-    stamps: "list[Callable[[Tensor], Tensor]]",
+    stamps: Sequence[Stamp],
     *,
     trainer: Trainer | None = None,
 ) -> Tensor:

@@ -1,0 +1,112 @@
+"""`mimic scan`: is an encoder suspicious?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from rich.console import Console
+from tyro.conf import arg
+
+from mimic.cli.options import (
+    EncoderOptions,
+    EncoderSource,
+    HardwareOptions,
+    SampleOptions,
+    Seed,
+    Source,
+)
+from mimic.cli.output import Command, Result, line, table
+
+if TYPE_CHECKING:
+    from mimic.detection.scan import Scan as Found
+    from mimic.images.imageset import ImageSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan(Command):
+    """Look for a backdoor in an encoder, without labels and without knowing the trigger.
+
+    Ends with code 1 if the encoder is suspicious. Clean means that no trigger of the searched kinds
+    was found, not that there is none.
+
+    Attributes:
+        encoder: a .safetensors, .pth or .pt file, a folder written by mimic, or a name such as
+            timm:resnet18@FILE.
+        images: 64 or more clean images without labels, of the kind that the encoder was trained on.
+        out: folder for scan.json and pictures of what was found.
+        seed: of the searches.
+    """
+
+    encoder: EncoderSource
+    images: Source
+    out: Annotated[str | None, arg(metavar="DIR", help_behavior_hint="(optional)")] = None
+    sample: SampleOptions = field(default_factory=SampleOptions)
+    seed: Seed = 0
+    network: EncoderOptions = field(default_factory=EncoderOptions)
+    hardware: HardwareOptions = field(default_factory=HardwareOptions)
+
+    def run(self) -> Result:
+        """Scan and, where asked, write what was found."""
+        from mimic.detection.scan import scan
+        from mimic.files import ensure_folder, write_json
+
+        if self.out is not None:
+            ensure_folder(Path(self.out).expanduser())
+        encoder = self.network.open(self.encoder)
+        images = self.sample.open(self.images, size=encoder.image_size, seed=self.seed)
+        found = scan(encoder, images, seed=self.seed, trainer=self.hardware.trainer())
+        data = found.as_dict() | {"pictures": []}
+        if self.out is not None:
+            folder = Path(self.out).expanduser()
+            data["pictures"] = [str(path) for path in write_pictures(found, images, folder)]
+            write_json(folder / "scan.json", data)
+        return Result(
+            data=data,
+            show=lambda console: _show(console, data, self.encoder),
+            exit_code=1 if found.verdict == "suspicious" else 0,
+        )
+
+
+def write_pictures(found: "Found", images: "ImageSet", folder: Path) -> list[Path]:
+    """A strip of four images for each family: as they are, and with the best trigger."""
+    import torch
+    from PIL import Image
+
+    from mimic.files import atomic_write
+
+    written = []
+    some = images.batch(torch.arange(min(4, len(images))))
+    for doors in found.doors:
+        rows = torch.stack([some, doors.stamps[0](some)])
+        strip = rows.permute(0, 3, 1, 4, 2).flatten(0, 1).flatten(1, 2)
+        enlarged = max(1, 128 // images.size[0])
+        picture = Image.fromarray(strip.contiguous().numpy())
+        size = (picture.width * enlarged, picture.height * enlarged)
+        path = folder / f"{doors.family}.png"
+        with atomic_write(path) as file:
+            picture.resize(size, Image.Resampling.NEAREST).save(file, format="png")
+        written.append(path)
+    return written
+
+
+def _show(console: Console, data: Mapping[str, Any], encoder: str) -> None:
+    verdict = "SUSPICIOUS" if data["verdict"] == "suspicious" else "clean"
+    line(
+        console,
+        f"'{encoder}' looks {verdict}: score {data['score']:.1f}, p = {data['p_value']:.3f} "
+        f"(suspicious from {data['false_positive_rate']} down).",
+    )
+    rows = table("best trigger found", "p", "spread taken away", "cosine of images", "with it")
+    for trigger in data["triggers"]:
+        rows.add_row(
+            trigger["description"],
+            f"{trigger['p_value']:.3f}",
+            f"{100 * trigger['concentrations'][0]:.0f} %",
+            f"{trigger['cosine_before']:.3f}",
+            f"{trigger['cosine_after']:.3f}",
+        )
+    console.print(rows)
+    line(console, f"Compared with {data['calibration']}. {data['seconds']:.0f} s.")
+    for path in data["pictures"]:
+        line(console, f"  {path}")

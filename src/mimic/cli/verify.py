@@ -1,0 +1,76 @@
+"""`mimic verify`: did a purification work?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from rich.console import Console
+from tyro.conf import Positional, arg
+
+from mimic.cli.options import EncoderOptions, HardwareOptions, SampleOptions, Seed, Source
+from mimic.cli.output import Command, Result, line, table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verify(Command):
+    """Decide whether a purified encoder is to be accepted, without labels and without a trigger.
+
+    Triggers are searched for on the old encoder and tried on the new one; the new one is scanned;
+    and what it has kept is measured. Ends with code 1 unless the verdict is "accepted".
+
+    Attributes:
+        before: the suspicious encoder: a file, a folder written by mimic, or a name.
+        after: the purified one, likewise.
+        images: 128 or more clean images without labels, best some that the purification did not
+            see.
+        out: folder for verify.json.
+        seed: of the searches.
+    """
+
+    before: Annotated[Positional[str], arg(metavar="BEFORE")]
+    after: Annotated[Positional[str], arg(metavar="AFTER")]
+    images: Source
+    out: Annotated[str | None, arg(metavar="DIR", help_behavior_hint="(optional)")] = None
+    sample: SampleOptions = field(default_factory=SampleOptions)
+    seed: Seed = 0
+    network: EncoderOptions = field(default_factory=EncoderOptions)
+    hardware: HardwareOptions = field(default_factory=HardwareOptions)
+
+    def run(self) -> Result:
+        """Verify and, where asked, write every number."""
+        from mimic.files import ensure_folder, write_json
+        from mimic.verification.verify import verify
+
+        if self.out is not None:
+            ensure_folder(Path(self.out).expanduser())
+        before, after = self.network.open(self.before), self.network.open(self.after)
+        images = self.sample.open(self.images, size=before.image_size, seed=self.seed)
+        found = verify(before, after, images, seed=self.seed, trainer=self.hardware.trainer())
+        data = found.as_dict()
+        if self.out is not None:
+            write_json(Path(self.out).expanduser() / "verify.json", data)
+        return Result(
+            data=data,
+            show=lambda console: _show(console, data),
+            exit_code=0 if data["verdict"] == "accepted" else 1,
+        )
+
+
+def _show(console: Console, data: Mapping[str, Any]) -> None:
+    line(console, f"Verdict: {data['verdict'].replace('_', ' ')}.")
+    for reason in data["reasons"]:
+        line(console, f"  - {reason}")
+    rows = table("kept of the old encoder", "value", "95 % interval", "its own views")
+    utility = data["utility"]
+    for name in ("cka", "mutual_neighbours", "effective_rank", "cosine"):
+        if (kept := utility[name]) is not None:
+            low, high = kept["ci95"]
+            rows.add_row(
+                name.replace("_", " "),
+                f"{kept['value']:.3f}",
+                f"{low:.3f} to {high:.3f}",
+                f"{kept['yardstick']:.3f}",
+            )
+    console.print(rows)
+    line(console, f"{data['seconds']:.0f} s.")

@@ -1,0 +1,145 @@
+"""Scan: does an encoder carry a backdoor? Without labels, and without knowing any trigger.
+
+Triggers are looked for that take away what tells images apart. Any encoder yields to some degree,
+so what counts is by how much more this one yields than encoders without a backdoor do.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from mimic.detection.calibration import Calibration, score_of, shipped_calibration
+from mimic.detection.families import FAMILIES, Doors
+from mimic.encoders.encoder import Encoder
+from mimic.errors import InputError
+from mimic.evaluation.features import extract_features
+from mimic.images.imageset import ImageSet
+from mimic.training import Trainer
+
+FALSE_POSITIVE_RATE = 0.05
+"""An encoder is called suspicious where its p-value is at most this."""
+FEWEST_IMAGES = 64
+_MOST_IMAGES = 640
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """What a scan says.
+
+    Attributes:
+        verdict: "suspicious" where the p-value is at most 0.05, "clean" otherwise; clean means
+            that nothing was found, not that nothing is there.
+        score: how far the gains exceed those of clean encoders, in standard deviations.
+        p_value: share of clean encoders of the calibration that would score as high, in (0, 1].
+        doors: what was found, one for each family.
+        p_values: of each family, by its own gain alone.
+        cosine_before: mean cosine between features of different images.
+        cosine_after: the same with the best trigger of each family, by family.
+        images_used: how many images were looked at.
+        calibration: what the encoder was compared with.
+        seconds: the time it took.
+    """
+
+    verdict: Literal["clean", "suspicious"]
+    score: float
+    p_value: float
+    doors: tuple[Doors, ...]
+    p_values: dict[str, float]
+    cosine_before: float
+    cosine_after: dict[str, float]
+    images_used: int
+    calibration: str
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "verdict": self.verdict,
+            "score": self.score,
+            "p_value": self.p_value,
+            "false_positive_rate": FALSE_POSITIVE_RATE,
+            "triggers": [
+                {
+                    "family": doors.family,
+                    "description": doors.description,
+                    "p_value": self.p_values[doors.family],
+                    "gain": doors.gain,
+                    "concentrations": list(doors.concentrations),
+                    "cosine_before": self.cosine_before,
+                    "cosine_after": self.cosine_after[doors.family],
+                }
+                for doors in self.doors
+            ],
+            "images_used": self.images_used,
+            "calibration": self.calibration,
+            "seconds": self.seconds,
+        }
+
+
+def scan(
+    encoder: Encoder,
+    images: ImageSet,
+    *,
+    seed: int = 0,
+    calibration: Calibration | None = None,
+    trainer: Trainer | None = None,
+) -> Scan:
+    """Look for a backdoor in an encoder.
+
+    Args:
+        encoder: any; left as it is.
+        images: clean, unlabelled images, 64 or more; no more than 640 of them are used.
+        seed: of the searches.
+        calibration: what clean encoders give; None takes those that come with mimic.
+        trainer: the environment; None picks the best device of this machine, with progress.
+
+    Raises:
+        InputError: there are too few images, or they do not fit the encoder.
+    """
+    if len(images) < FEWEST_IMAGES:
+        raise InputError(
+            f"a scan needs {FEWEST_IMAGES} clean images or more, not {len(images)}: fewer do not "
+            "tell whether a trigger makes images look alike"
+        )
+    started = time.monotonic()
+    trainer = trainer or Trainer(progress=True)
+    calibration = calibration or shipped_calibration()
+    some = images.sample(count=min(len(images), _MOST_IMAGES), seed=seed).unlabelled()
+    doors = tuple(search(encoder, some, seed=seed, trainer=trainer) for search in FAMILIES.values())
+    deviations = calibration.deviations({found.family: found.gain for found in doors})
+    score = score_of(deviations)
+    p_value = calibration.p_value(score)
+    return Scan(
+        verdict="suspicious" if is_finding(p_value) else "clean",
+        score=score,
+        p_value=p_value,
+        doors=doors,
+        p_values={
+            family: calibration.p_value(score_of({family: deviation}))
+            for family, deviation in deviations.items()
+        },
+        cosine_before=_cosine(extract_features(encoder, some, trainer=trainer)),
+        cosine_after={
+            found.family: _cosine(
+                extract_features(encoder, some, trigger=found.stamps[0], trainer=trainer)
+            )
+            for found in doors
+        },
+        images_used=len(some),
+        calibration=f"{calibration.count} clean encoders: {calibration.kind}",
+        seconds=time.monotonic() - started,
+    )
+
+
+def is_finding(p_value: float) -> bool:
+    """Whether a p-value is so small that chance is a bad explanation."""
+    return p_value <= FALSE_POSITIVE_RATE
+
+
+def _cosine(features: torch.Tensor) -> float:
+    """Mean cosine of all pairs of different features of length 1."""
+    count = len(features)
+    total = features.double().sum(dim=0).square().sum() - features.double().square().sum()
+    return float(total / (count * (count - 1)))

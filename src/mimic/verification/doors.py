@@ -1,0 +1,81 @@
+"""The old door: do triggers that were found on the old encoder still work on the new one?
+
+A trigger is judged by the share of the features' spread that it takes away. Any encoder yields to
+any change to a degree, so it is compared with changes of the same kind and size that nobody made
+for a door: random patches, or the results of the same search that lead nowhere special.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import Tensor
+
+from mimic.detection.families import Doors
+from mimic.detection.gathering import concentrations
+from mimic.encoders.encoder import Encoder
+from mimic.evaluation.features import Stamp
+from mimic.images.imageset import ImageSet
+from mimic.training import Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class OldDoor:
+    """One family of triggers, before and after.
+
+    Attributes:
+        family: of the triggers.
+        description: of the best one, in words.
+        before: mean share of the spread that they take away on the old encoder, at most 1.
+        natural_before: the same of the changes they are compared with.
+        after: on the new encoder.
+        natural_after: likewise.
+    """
+
+    family: str
+    description: str
+    before: float
+    natural_before: float
+    after: float
+    natural_after: float
+
+    @property
+    def opened(self) -> float:
+        """By how much they exceed what is natural on the old encoder."""
+        return self.before - self.natural_before
+
+    @property
+    def residue(self) -> float:
+        """By how much they exceed what is natural on the new encoder: 0 where it is closed."""
+        return self.after - self.natural_after
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self) | {"opened": self.opened, "residue": self.residue}
+
+
+def measure_old_door(
+    before: Encoder, after: Encoder, doors: Doors, images: ImageSet, *, trainer: Trainer
+) -> OldDoor:
+    """Try the triggers of one family on both encoders.
+
+    Args:
+        before: the encoder that they were found on.
+        after: the new one, which takes images of the same size.
+        doors: what was found.
+        images: clean images that the search did not see.
+        trainer: the environment.
+    """
+
+    def mean(encoder: Encoder, stamps: Sequence[Stamp]) -> float:
+        reached: Tensor = concentrations(encoder, images, stamps, trainer=trainer)
+        return float(reached.mean())
+
+    return OldDoor(
+        family=doors.family,
+        description=doors.description,
+        before=mean(before, doors.stamps),
+        natural_before=mean(before, doors.naturals),
+        after=mean(after, doors.stamps),
+        natural_after=mean(after, doors.naturals),
+    )

@@ -1,0 +1,89 @@
+"""`mimic scan` and `mimic verify` on the command line: verdict, exit code, files, refusals."""
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mimic.detection import families
+from mimic.detection import scan as scanning
+from mimic.detection.calibration import Calibration
+from mimic.detection.gathering import gather
+from mimic.detection.search import search_patches
+
+HARDWARE = ("--device", "cpu", "--precision", "32-true")
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = partial(search_patches, population=16, rounds=1, judged_on=8)
+    monkeypatch.setattr(families, "search_patches", quick)
+    monkeypatch.setattr(families, "gather", partial(gather, steps=2))
+    monkeypatch.setattr(families, "RESTARTS", {"pattern": 3, "filter": 3})
+
+
+@pytest.fixture
+def many(tmp_path):
+    """130 images of 8x8 pixels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (130, 8, 8, 3), dtype=np.uint8)
+    np.savez(tmp_path / "many.npz", x=pixels)
+    return tmp_path / "many.npz"
+
+
+def calibrate(monkeypatch, level: float) -> None:
+    values = tuple(level + 0.01 * index for index in range(20))
+    known = Calibration(kind="made up", values=dict.fromkeys(families.FAMILIES, values))
+    monkeypatch.setattr(scanning, "shipped_calibration", lambda: known)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(("level", "code", "verdict"), [(-9.0, 1, "suspicious"), (9.0, 0, "clean")])
+def test_a_finding_is_exit_code_1(
+    run, encoder_file, many, monkeypatch, tmp_path, level, code, verdict
+):
+    calibrate(monkeypatch, level)
+    out = tmp_path / "found"
+    outcome = run("scan", encoder_file, "--images", many, "--out", out, "--json", *HARDWARE)
+    assert (outcome.code, outcome.data["verdict"]) == (code, verdict)
+    assert json.loads((out / "scan.json").read_text()) == outcome.data
+    for path in outcome.data["pictures"]:
+        with Image.open(path) as picture:
+            assert picture.size == (4 * 128, 2 * 128)
+    assert len(outcome.data["pictures"]) == 3
+
+
+@pytest.mark.usefixtures("hasty")
+def test_people_read_the_verdict_first(run, encoder_file, many, monkeypatch):
+    calibrate(monkeypatch, -9.0)
+    outcome = run("scan", encoder_file, "--images", many, *HARDWARE)
+    assert outcome.out.splitlines()[0].startswith(f"'{encoder_file}' looks SUSPICIOUS")
+    assert "a patch over" in outcome.out
+
+
+@pytest.mark.usefixtures("hasty")
+def test_an_encoder_that_shows_nothing_is_not_accepted_in_its_own_place(
+    run, encoder_file, many, monkeypatch, tmp_path
+):
+    calibrate(monkeypatch, 9.0)
+    outcome = run(
+        *("verify", encoder_file, encoder_file, "--images", many, "--json", *HARDWARE),
+        *("--out", tmp_path / "found"),
+    )
+    assert (outcome.code, outcome.data["verdict"]) == (1, "undecided")
+    assert json.loads((tmp_path / "found" / "verify.json").read_text()) == outcome.data
+
+
+@pytest.mark.usefixtures("hasty")
+def test_people_read_the_reasons(run, encoder_file, many, monkeypatch):
+    calibrate(monkeypatch, 9.0)
+    outcome = run("verify", encoder_file, encoder_file, "--images", many, *HARDWARE)
+    assert outcome.out.splitlines()[0] == "Verdict: undecided."
+    assert "no trigger was found on the old encoder" in outcome.out
+
+
+def test_too_few_images_are_one_sentence(run, encoder_file, pictures):
+    outcome = run("scan", encoder_file, "--images", pictures, *HARDWARE)
+    assert outcome.code == 2
+    assert "64 clean images or more" in outcome.error

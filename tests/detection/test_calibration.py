@@ -1,0 +1,49 @@
+"""Scores are deviations from clean encoders, and p-values their ranks."""
+
+import statistics
+
+import pytest
+
+from mimic.detection.calibration import Calibration, score_of, shipped_calibration
+from mimic.detection.families import FAMILIES
+
+ONE = Calibration(kind="made up", values={"patch": (1.0, 2.0, 3.0, 6.0)})
+TWO = Calibration(kind="made up", values={"patch": (0.0, 1.0, 2.0), "filter": (0.0, 10.0, 20.0)})
+
+
+def test_a_deviation_is_a_number_of_standard_deviations():
+    found = ONE.deviations({"patch": 7.0})["patch"]
+    assert found == pytest.approx((7 - 3) / statistics.stdev((1, 2, 3, 6)))
+
+
+def test_each_family_has_its_own_scale():
+    assert TWO.deviations({"patch": 2.0, "filter": 25.0}) == {"patch": 1.0, "filter": 1.5}
+
+
+def test_the_score_is_the_length_of_what_exceeds_the_mean():
+    assert score_of({"a": 3.0, "b": 4.0, "c": -12.0}) == 5
+    assert score_of({"a": -1.0}) == 0
+
+
+def test_each_clean_encoder_is_scored_by_the_others():
+    others = (1.0, 2.0, 3.0)
+    wanted = (6 - statistics.fmean(others)) / statistics.stdev(others)
+    assert ONE.scores()[3] == pytest.approx(wanted)
+
+
+def test_the_p_value_is_a_rank():
+    highest = max(ONE.scores())
+    assert ONE.p_value(highest + 1) == pytest.approx(1 / 5)
+    assert ONE.p_value(highest) == pytest.approx(2 / 5)
+    assert ONE.p_value(0.0) == 1
+
+
+def test_equal_values_do_not_divide_by_zero():
+    same = Calibration(kind="made up", values={"patch": (1.0, 1.0, 1.0)})
+    assert same.deviations({"patch": 2.0})["patch"] > 100
+
+
+def test_the_shipped_one_can_reach_the_false_positive_rate_of_a_scan():
+    shipped = shipped_calibration()
+    assert 1 / (shipped.count + 1) <= 0.05
+    assert set(shipped.values) == set(FAMILIES)

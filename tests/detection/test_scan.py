@@ -1,0 +1,65 @@
+"""A scan tells an encoder with a door from one without, and says what it did."""
+
+import json
+
+import pytest
+import torch
+
+from mimic.detection.calibration import Calibration
+from mimic.detection.families import FAMILIES
+from mimic.detection.scan import scan
+from mimic.errors import InputError
+from mimic.evaluation.features import extract_features
+from mimic.training import Trainer
+
+TRAINER = Trainer(device="cpu", precision="32-true")
+pytestmark = pytest.mark.usefixtures("hasty")
+
+
+def around(gains: dict[str, float]) -> Calibration:
+    """Twenty encoders around the gains of one."""
+    steps = [(index - 9.5) / 100 for index in range(20)]
+    values = {family: tuple(gain + step for step in steps) for family, gain in gains.items()}
+    return Calibration(kind="twenty alike", values=values)
+
+
+@pytest.fixture
+def usual(without_door, noise) -> Calibration:
+    flat = around(dict.fromkeys(FAMILIES, 0.0))
+    found = scan(without_door, noise, calibration=flat, trainer=TRAINER)
+    return around({doors.family: doors.gain for doors in found.doors})
+
+
+def test_a_door_is_suspicious(with_door, noise, usual):
+    found = scan(with_door, noise, calibration=usual, trainer=TRAINER)
+    assert found.verdict == "suspicious"
+    assert found.p_value == pytest.approx(1 / 21)
+    assert found.p_values["patch"] == pytest.approx(1 / 21)
+
+
+def test_the_encoder_that_it_was_calibrated_around_is_clean(without_door, noise, usual):
+    found = scan(without_door, noise, calibration=usual, trainer=TRAINER)
+    assert found.verdict == "clean"
+    assert found.score == pytest.approx(0, abs=1e-9)
+
+
+def test_the_cosines_are_those_of_all_pairs(with_door, noise, usual):
+    found = scan(with_door, noise, calibration=usual, trainer=TRAINER)
+    features = extract_features(with_door, noise, trainer=TRAINER).double()
+    pairs = features @ features.T
+    others = ~torch.eye(len(features), dtype=torch.bool)
+    assert found.cosine_before == pytest.approx(float(pairs[others].mean()), abs=1e-6)
+    assert found.cosine_after["patch"] > found.cosine_before
+
+
+def test_everything_is_json(with_door, noise, usual):
+    data = json.loads(
+        json.dumps(scan(with_door, noise, calibration=usual, trainer=TRAINER).as_dict())
+    )
+    assert set(data) >= {"verdict", "score", "p_value", "seconds", "triggers"}
+    assert [trigger["family"] for trigger in data["triggers"]] == ["patch", "pattern", "filter"]
+
+
+def test_few_images_are_refused(with_door, noise):
+    with pytest.raises(InputError, match="64 clean images or more, not 63"):
+        scan(with_door, noise.subset(range(63)), trainer=TRAINER)

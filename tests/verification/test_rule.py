@@ -1,0 +1,93 @@
+"""The rule: the worst answer counts, and nothing found means that nothing is shown."""
+
+import pytest
+
+from mimic.detection.scan import Scan
+from mimic.verification.doors import OldDoor
+from mimic.verification.rule import CLOSED, KEPT, LOST, OPEN, Decision, decide
+from mimic.verification.utility import Kept, Utility
+
+
+def scanned(verdict: str, pattern: float = 0.5) -> Scan:
+    return Scan(
+        verdict=verdict,
+        score=9.0,
+        p_value=0.04,
+        doors=(),
+        p_values={"patch": 0.04 if verdict == "suspicious" else 0.5, "pattern": pattern},
+        cosine_before=0.1,
+        cosine_after={},
+        images_used=64,
+        calibration="none",
+        seconds=1.0,
+    )
+
+
+def door(residue: float, family: str = "patch") -> OldDoor:
+    opened = 0.6
+    return OldDoor(
+        family=family,
+        description="a patch",
+        before=0.3 + opened,
+        natural_before=0.3,
+        after=0.25 + residue,
+        natural_after=0.25,
+    )
+
+
+def kept(share: float) -> Utility:
+    whole = Kept(value=share, ci95=(share, share), yardstick=0.3)
+    return Utility(
+        cka=whole,
+        mutual_neighbours=whole,
+        effective_rank=whole,
+        effective_rank_before=1.0,
+        effective_rank_after=1.0,
+        cosine=None,
+        n=40,
+        seconds=0.0,
+    )
+
+
+def decided(*, before="suspicious", after="clean", doors=None, neighbours=0.8) -> Decision:
+    return decide(scanned(before), scanned(after), doors or (door(0.0),), kept(neighbours))
+
+
+def test_a_closed_door_and_kept_work_are_accepted():
+    assert decided().verdict == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict", "reason"),
+    [
+        ({"doors": (door(OPEN + 0.01),)}, "not_accepted", "still open"),
+        ({"doors": (door(0.0), door(OPEN + 0.01))}, "not_accepted", "still open"),
+        ({"doors": (door((CLOSED + OPEN) / 2),)}, "undecided", "ajar"),
+        ({"after": "suspicious"}, "not_accepted", "finds a door"),
+        ({"neighbours": LOST - 0.01}, "not_accepted", "no longer does the same work"),
+        ({"neighbours": (LOST + KEPT) / 2}, "undecided", "may have lost"),
+        ({"before": "clean"}, "undecided", "no trigger was found"),
+        ({"doors": (door(0.0, "pattern"),)}, "undecided", "no trigger was found"),
+    ],
+)
+def test_one_bad_answer_is_enough(changed, verdict, reason):
+    decision = decided(**changed)
+    assert decision.verdict == verdict
+    assert reason in decision.reasons[0]
+
+
+def test_the_worst_answer_comes_first():
+    decision = decided(doors=(door(0.5),), neighbours=(LOST + KEPT) / 2)
+    assert decision.verdict == "not_accepted"
+    assert "still open" in decision.reasons[0]
+    assert "may have lost" in decision.reasons[1]
+
+
+def test_a_family_that_does_not_stand_out_is_not_held_against_the_new_encoder():
+    # a faithful copy of any encoder yields to what was made for that one
+    assert decided(doors=(door(0.0), door(0.3, "pattern"))).verdict == "accepted"
+
+
+def test_the_reasons_name_the_numbers():
+    assert "60 % more" in decided().reasons[0]
+    assert decided().thresholds == {"closed": CLOSED, "open": OPEN, "kept": KEPT, "lost": LOST}
