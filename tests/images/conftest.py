@@ -27,3 +27,11 @@ def save_images(tmp_path: Path) -> SaveImages:
         return arrays
 
     return save
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own for every test."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("MIMIC_CACHE", str(folder))
+    return folder

@@ -6,8 +6,9 @@ import torch
 from PIL import Image
 
 from mimic.errors import InputError, RunError
-from mimic.images.assemble import Pictures, assemble
+from mimic.images.assemble import assemble
 from mimic.images.decode import BrokenImageError, fit
+from mimic.images.pictures import Pictures
 
 
 def pictures(arrays: list[np.ndarray | None], labels: list[int] | None = None) -> Pictures:

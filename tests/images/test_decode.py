@@ -1,4 +1,6 @@
+import struct
 import warnings
+import zlib
 from contextlib import suppress
 from io import BytesIO
 
@@ -51,6 +53,30 @@ def test_sixteen_bits_are_scaled_to_eight_and_rounded(kind):
     assert np.array_equal(pixels(compressed(Image.fromarray(deep), kind))[..., 2], expected)
 
 
+def deep_png(values: np.ndarray, colour_type: int) -> bytes:
+    """A PNG file of 16 bits per channel, which Pillow cannot write in colour."""
+    height, width, _ = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0),
+        b"IDAT": zlib.compress(rows),
+        b"IEND": b"",
+    }
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(part)) + kind + part + struct.pack(">I", zlib.crc32(kind + part))
+        for kind, part in parts.items()
+    )
+
+
+@pytest.mark.parametrize(("colour_type", "channels"), [(2, 3), (4, 2), (6, 4)])
+def test_sixteen_bits_per_colour_keep_the_upper_eight(colour_type, channels):
+    levels = np.arange(0, 65_536, 31).reshape(-1, 5)
+    deep = np.repeat(levels[..., None], channels, axis=2)
+    if channels in (2, 4):
+        deep[..., -1] = 65_535
+    assert np.array_equal(pixels(deep_png(deep, colour_type))[..., 0], levels >> 8)
+
+
 def test_transparent_parts_become_white(rgb):
     layer = np.dstack([rgb, np.zeros(rgb.shape[:2], np.uint8)])
     layer[0, 0, 3] = 255
@@ -80,9 +106,31 @@ def test_transparent_palette_entry_becomes_white():
     assert pixels(data).tolist() == [[[255, 255, 255], [200, 100, 50]]]
 
 
-def test_cmyk_becomes_rgb():
-    cyan = Image.new("CMYK", (2, 2), (255, 0, 0, 0))
-    assert pixels(compressed(cyan, "TIFF"))[0, 0].tolist() == [0, 255, 255]
+def test_half_transparent_palette_entry_is_mixed_with_white():
+    picture = Image.new("P", (1, 1))
+    picture.putpalette([0, 0, 0])
+    assert pixels(compressed(picture, transparency=bytes([128]))).tolist() == [[[127, 127, 127]]]
+
+
+@pytest.mark.parametrize(("mode", "transparent"), [("L", 7), ("RGB", (7, 7, 7)), ("1", 0)])
+def test_colour_that_a_file_declares_transparent_becomes_white(mode, transparent):
+    picture = Image.new(mode, (2, 1), 0 if mode == "1" else transparent)
+    assert np.all(pixels(compressed(picture, transparency=transparent)) == 255)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "JPEG"])
+@pytest.mark.parametrize(
+    ("ink", "colour"),
+    [
+        ((255, 0, 0, 0), [0, 255, 255]),
+        ((0, 255, 0, 0), [255, 0, 255]),
+        ((0, 0, 0, 255), [0, 0, 0]),
+        ((0, 0, 0, 0), [255, 255, 255]),
+    ],
+)
+def test_cmyk_becomes_rgb_and_not_its_negative(kind, ink, colour):
+    picture = Image.new("CMYK", (8, 8), ink)
+    assert pixels(compressed(picture, kind))[0, 0].tolist() == colour
 
 
 def test_exif_orientation_is_applied(rgb):
@@ -92,10 +140,32 @@ def test_exif_orientation_is_applied(rgb):
     assert np.array_equal(pixels(data), np.rot90(rgb, -1))
 
 
-def test_first_frame_of_an_animation_is_taken():
-    frames = [Image.new("L", (3, 3), level) for level in (7, 90)]
-    data = compressed(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert np.all(pixels(data) == 7)
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_every_exif_orientation_is_undone(orientation):
+    upright = np.zeros((8, 16, 3), np.uint8)
+    upright[:4, :8] = 255
+    stored = {
+        2: np.fliplr(upright),
+        3: np.rot90(upright, 2),
+        4: np.flipud(upright),
+        5: np.transpose(upright, (1, 0, 2)),
+        6: np.rot90(upright),
+        7: np.rot90(np.transpose(upright, (1, 0, 2)), 2),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = compressed(Image.fromarray(np.ascontiguousarray(stored)), exif=exif)
+    assert np.array_equal(pixels(data), upright)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"), [("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {}), ("TIFF", {})]
+)
+def test_first_frame_of_an_animation_is_taken(kind, settings):
+    frames = [Image.new("RGB", (3, 3), (level, 9, 9)) for level in (7, 90)]
+    data = compressed(frames[0], kind, save_all=True, append_images=frames[1:], **settings)
+    assert pixels(data)[1, 1].tolist() == [7, 9, 9]
 
 
 @pytest.mark.parametrize("data", [b"", b"hello, I am a text file", b"%!PS-Adobe-3.0 EPSF-3.0\n"])

@@ -1,10 +1,13 @@
+import os
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from mimic.errors import InputError
-from mimic.images.folder import folder_pictures, list_files
+from mimic.images.decode import BrokenImageError
+from mimic.images.folder import folder_pictures, list_files, read_picture
 from mimic.images.source import open_images
 
 
@@ -116,6 +119,28 @@ def test_file_that_vanishes_is_a_broken_image(tmp_path, save_images):
     save_images(10)
     files = list_files(tmp_path / "images")
     source = folder_pictures(tmp_path / "images", files, name="x")
-    files[4].unlink()
+    (tmp_path / "images" / files[4]).unlink()
     with pytest.raises(Exception, match="cannot be opened"):
         source.picture(4)
+
+
+def test_pipe_under_an_image_name_is_a_broken_image(tmp_path, save_images):
+    save_images(10)
+    os.mkfifo(tmp_path / "images" / "pipe.png")
+    (skipped,) = open_images(tmp_path / "images").skipped
+    assert skipped == "pipe.png: not an ordinary file"
+
+
+def test_files_that_are_too_large_are_not_read(tmp_path, save_images, monkeypatch):
+    save_images(1)
+    size = (tmp_path / "images" / "0.png").stat().st_size
+    monkeypatch.setattr("mimic.images.folder.MAX_BYTES", size - 1)
+    with pytest.raises(BrokenImageError, match=f"{size} bytes are more than {size - 1}"):
+        read_picture(tmp_path / "images" / "0.png")
+
+
+def test_names_cannot_steer_the_terminal(tmp_path, save_images):
+    save_images(10)
+    (tmp_path / "images" / "\x1b[31m\n.png").write_text("buy milk")
+    (skipped,) = open_images(tmp_path / "images").skipped
+    assert skipped.startswith(r"\x1b[31m\n.png: not an image")

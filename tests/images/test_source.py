@@ -22,15 +22,23 @@ def test_empty_source_is_refused():
         open_images("")
 
 
-def test_hub_is_refused_with_a_way_out():
-    with pytest.raises(InputError, match="download the Parquet files"):
-        open_images("hf:uoft-cs/cifar10:test")
-
-
 def test_other_files_are_refused(tmp_path):
-    (tmp_path / "a.csv").write_text("x")
-    with pytest.raises(InputError, match=r"neither a folder nor an \.npz or \.parquet file"):
-        open_images(tmp_path / "a.csv")
+    (tmp_path / "a.doc").write_text("x")
+    with pytest.raises(InputError, match=r"neither a folder nor an \.npz, \.parquet, \.zip"):
+        open_images(tmp_path / "a.doc")
+
+
+@pytest.mark.parametrize("name", ["a.tar.gz", "a.tgz", "a.tar.zst"])
+def test_archives_that_are_compressed_as_a_whole_are_refused_with_a_way_out(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x1f\x8b")
+    with pytest.raises(InputError, match=r"uncompress it to a plain \.tar first"):
+        open_images(tmp_path / name)
+
+
+def test_capital_suffixes_are_understood(tmp_path, save_images):
+    save_images(1)
+    (tmp_path / "LIST.TXT").write_text("images/0.png")
+    assert len(open_images(tmp_path / "LIST.TXT")) == 1
 
 
 def test_file_has_no_split(tmp_path):

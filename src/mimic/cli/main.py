@@ -19,6 +19,7 @@ from mimic.cli.attack import Attack
 from mimic.cli.bench import Bench
 from mimic.cli.demo import Demo
 from mimic.cli.evaluate import Evaluate
+from mimic.cli.images import Images
 from mimic.cli.list import List
 from mimic.cli.localize import Localize
 from mimic.cli.output import Command, Result, publish, say
@@ -42,6 +43,7 @@ COMMANDS: dict[str, type[Command]] = {
     "purify": Purify,
     "verify": Verify,
     "evaluate": Evaluate,
+    "images": Images,
     "bench": Bench,
     "report": Report,
     "zoo": Zoo,

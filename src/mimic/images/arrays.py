@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from mimic.errors import InputError
-from mimic.images.assemble import Pictures
+from mimic.images.pictures import Pictures
 
 
 def npz_pictures(path: Path, *, name: str, labels: bool = False) -> Pictures:

@@ -1,10 +1,8 @@
 """From pictures as found (any size, some broken) to an ImageSet of one size, held or streamed."""
 
-import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,6 +13,8 @@ from torch import Tensor
 from mimic.errors import InputError, RunError
 from mimic.images.decode import BrokenImageError, Size, fit
 from mimic.images.imageset import ImageSet
+from mimic.images.index import Index, build_index, known_index
+from mimic.images.pictures import Pictures, decoders, printable
 
 MAX_BROKEN_SHARE = 0.1
 """More broken pictures than this share, and the source is refused rather than cleaned."""
@@ -22,40 +22,9 @@ MEMORY_LIMIT = 4 << 30
 """Bytes of pixels that are held in memory; above it images are decoded when asked for."""
 
 _NAMED_IN_MESSAGES = 5
-_CHUNK = 128
+_CHUNK = 8
 
-
-@dataclass(frozen=True, kw_only=True)
-class Pictures:
-    """What a source holds, before anybody has looked inside.
-
-    Attributes:
-        count: number of pictures.
-        picture: takes 0 to count - 1, gives an RGB picture of any size or raises
-            BrokenImageError; called from several threads.
-        title: the name of a picture in messages.
-        name: the name of the source in messages.
-        labels: class of each picture, shape (count,), or None.
-        class_names: names of the classes where the source knows them.
-        default_size: height and width to use where nobody asks for a size.
-        resampling: the filter with which pictures of another size are resized.
-    """
-
-    count: int
-    picture: Callable[[int], Image.Image]
-    title: Callable[[int], str]
-    name: str
-    labels: Tensor | None = None
-    class_names: tuple[str, ...] = ()
-    default_size: Size | None = None
-    resampling: Image.Resampling = Image.Resampling.BICUBIC
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Decoded:
-    pixels: NDArray[np.uint8] | None
-    found: dict[int, Size]
-    broken: dict[int, str]
+_Pixels = NDArray[np.uint8]
 
 
 def assemble(
@@ -65,7 +34,10 @@ def assemble(
     max_broken_share: float = MAX_BROKEN_SHARE,
     memory_limit: int = MEMORY_LIMIT,
 ) -> ImageSet:
-    """Decode every picture once, leave the broken ones out, and bring the rest to one size.
+    """Find the broken pictures, leave them out, and bring the rest to one size.
+
+    Every picture is decoded once for that; of a set that is streamed, what was found is kept on
+    disk, see `known_index`.
 
     Args:
         pictures: what the source holds.
@@ -79,32 +51,44 @@ def assemble(
     """
     size = size or pictures.default_size
     wanted = size or _first_size(pictures)
-    decoded = _decode_all(pictures, wanted, memory_limit)
-    _check_broken(pictures, decoded.broken, max_broken_share)
-    if size is None and (common := _most_common(decoded.found.values())) != wanted:
-        wanted = common
-        decoded = _decode_all(pictures, wanted, memory_limit)
-    return _image_set(pictures, wanted, decoded)
+    held = _fits(pictures.count, wanted, memory_limit)
+    index, pixels = _decode_to(pictures, wanted) if held else (known_index(pictures), None)
+    _check_broken(pictures, index.broken, max_broken_share)
+    if size is None and (common := index.most_common_size()) != wanted:
+        wanted, pixels = common, None
+        if _fits(pictures.count, wanted, memory_limit):
+            index, pixels = _decode_to(pictures, wanted)
+    return _image_set(pictures, wanted, index, pixels)
 
 
-def _image_set(pictures: Pictures, size: Size, decoded: _Decoded) -> ImageSet:
-    good = torch.tensor(sorted(decoded.found), dtype=torch.int64)
-    if decoded.pixels is None:
+def _fits(count: int, size: Size, memory_limit: int) -> bool:
+    return count * 3 * math.prod(size) <= memory_limit
+
+
+def _decode_to(pictures: Pictures, size: Size) -> tuple[Index, _Pixels]:
+    pixels = np.empty((pictures.count, 3, *size), dtype=np.uint8)
+
+    def keep(index: int, picture: Image.Image) -> None:
+        pixels[index] = fit(picture, size, resampling=pictures.resampling)
+
+    return build_index(pictures, keep), pixels
+
+
+def _image_set(pictures: Pictures, size: Size, index: Index, pixels: _Pixels | None) -> ImageSet:
+    good = torch.from_numpy(index.readable)
+    if pixels is None:
         everything = ImageSet(
-            read=_streaming_reader(pictures, size),
-            indices=torch.arange(pictures.count),
-            size=size,
-            streamed=True,
+            read=_streaming_reader(pictures, size), indices=good, size=size, streamed=True
         )
     else:
-        everything = ImageSet.from_tensor(torch.from_numpy(decoded.pixels))
+        everything = ImageSet.from_tensor(torch.from_numpy(pixels))
     return replace(
         everything,
         indices=good,
         labels=None if pictures.labels is None else pictures.labels[good].long(),
         class_names=pictures.class_names,
         name=pictures.name,
-        skipped=tuple(f"{pictures.title(i)}: {why}" for i, why in sorted(decoded.broken.items())),
+        skipped=tuple(name_broken(pictures, index.broken)),
     )
 
 
@@ -112,50 +96,34 @@ def _first_size(pictures: Pictures) -> Size:
     broken: dict[int, str] = {}
     for index in range(pictures.count):
         try:
-            return _size(pictures.picture(index))
+            picture = pictures.picture(index)
         except BrokenImageError as error:
             broken[index] = str(error)
+        else:
+            return picture.height, picture.width
     raise _no_readable_image(pictures, broken)
 
 
-def _decode_all(pictures: Pictures, size: Size, memory_limit: int) -> _Decoded:
-    shape = (pictures.count, 3, *size)
-    pixels = np.empty(shape, dtype=np.uint8) if np.prod(shape) <= memory_limit else None
-    found: dict[int, Size] = {}
-    broken: dict[int, str] = {}
-
-    def work(start: int) -> None:
-        for index in range(start, min(start + _CHUNK, pictures.count)):
-            try:
-                picture = pictures.picture(index)
-            except BrokenImageError as error:
-                broken[index] = str(error)
-                continue
-            found[index] = _size(picture)
-            if pixels is not None:
-                pixels[index] = fit(picture, size, resampling=pictures.resampling)
-
-    with ThreadPoolExecutor(_threads()) as pool:
-        for _ in pool.map(work, range(0, pictures.count, _CHUNK)):
-            pass
-    return _Decoded(pixels=pixels, found=found, broken=broken)
-
-
 def _streaming_reader(pictures: Pictures, size: Size) -> Callable[[Sequence[int]], Tensor]:
-    def read_one(index: int) -> NDArray[np.uint8]:
+    def read_one(index: int) -> _Pixels:
         try:
             return fit(pictures.picture(index), size, resampling=pictures.resampling)
         except BrokenImageError as error:
             raise RunError(
-                f"'{pictures.title(index)}' in '{pictures.name}' could be read before and cannot "
-                f"now ({error}); keep the images unchanged while they are in use"
+                f"'{printable(pictures.title(index))}' in '{pictures.name}' could be read before "
+                f"and cannot now ({error}); keep the images unchanged while they are in use"
             ) from error
 
     def read(chosen: Sequence[int]) -> Tensor:
-        if not len(chosen):
-            return torch.empty((0, 3, *size), dtype=torch.uint8)
-        with ThreadPoolExecutor(_threads()) as pool:
-            return torch.from_numpy(np.stack(list(pool.map(read_one, chosen))))
+        pixels = np.empty((len(chosen), 3, *size), dtype=np.uint8)
+
+        def work(start: int) -> None:
+            for position in range(start, min(start + _CHUNK, len(chosen))):
+                pixels[position] = read_one(chosen[position])
+
+        for _ in decoders().map(work, range(0, len(chosen), _CHUNK)):
+            pass
+        return torch.from_numpy(pixels)
 
     return read
 
@@ -181,19 +149,11 @@ def _no_readable_image(pictures: Pictures, broken: dict[int, str]) -> InputError
 
 
 def _examples(pictures: Pictures, broken: dict[int, str]) -> str:
-    lines = [f"  {pictures.title(i)}: {why}" for i, why in sorted(broken.items())]
+    lines = [f"  {line}" for line in name_broken(pictures, broken)]
     more = len(lines) - _NAMED_IN_MESSAGES
     return "\n".join(lines[:_NAMED_IN_MESSAGES] + ([f"  and {more} more"] if more > 0 else []))
 
 
-def _most_common(sizes: Iterable[Size]) -> Size:
-    counts = Counter(sizes)
-    return min(counts, key=lambda size: (-counts[size], size))
-
-
-def _size(picture: Image.Image) -> Size:
-    return picture.height, picture.width
-
-
-def _threads() -> int:
-    return min(16, os.cpu_count() or 1)
+def name_broken(pictures: Pictures, broken: dict[int, str]) -> list[str]:
+    """A line for each broken picture: its title, and why."""
+    return [f"{printable(pictures.title(index))}: {why}" for index, why in broken.items()]

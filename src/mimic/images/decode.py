@@ -10,6 +10,8 @@ from PIL import Image, ImageOps
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 MAX_PIXELS = 1 << 26
 """Pictures with more pixels than this (67 million) are refused: decompression bombs."""
+MAX_BYTES = 1 << 28
+"""Compressed pictures of more bytes than this (268 million) are not read."""
 
 Size = tuple[int, int]
 
@@ -34,7 +36,8 @@ def decode(data: bytes) -> Image.Image:
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as picture:
             _refuse_bomb(picture)
-            return to_rgb(ImageOps.exif_transpose(picture))
+            ImageOps.exif_transpose(picture, in_place=True)
+            return to_rgb(picture)
     except BrokenImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

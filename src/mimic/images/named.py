@@ -18,8 +18,8 @@ from torch import Tensor
 
 from mimic.errors import InputError, RunError
 from mimic.files import ensure_folder
-from mimic.images.assemble import Pictures
 from mimic.images.decode import to_rgb
+from mimic.images.pictures import Pictures
 
 DIGITS_TRAIN = 1_400
 DIGITS_SIZE = (16, 16)

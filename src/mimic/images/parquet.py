@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -11,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from mimic.errors import InputError, RunError
-from mimic.images.assemble import MEMORY_LIMIT, Pictures
 from mimic.images.decode import BrokenImageError, decode
+from mimic.images.labels import Labels, number_words
+from mimic.images.pictures import Pictures
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,11 +22,9 @@ if TYPE_CHECKING:
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
 
-_SHARD = re.compile(r"^(?P<split>.+?)-(?P<shard>\d+)-of-(?P<shards>\d+)(-[0-9a-f]+)?$")
-
 
 def parquet_pictures(
-    files: Sequence[Path], *, name: str, labels: bool = False, memory_limit: int = MEMORY_LIMIT
+    files: Sequence[Path], *, name: str, labels: bool = False, memory_limit: int
 ) -> Pictures:
     """The images of Parquet files, in file order and row order.
 
@@ -57,48 +54,8 @@ def parquet_pictures(
         name=name,
         labels=numbers,
         class_names=class_names,
+        files=lambda: files,
     )
-
-
-def split_files(files: Sequence[Path], split: str | None, *, name: str) -> list[Path]:
-    """The files of one split, sorted: `train-00000-of-00002.parquet` or `train/0000.parquet`.
-
-    Args:
-        files: all Parquet files of a folder.
-        split: the name of the split; None where the folder holds only one.
-        name: the name of the folder in messages.
-
-    Raises:
-        InputError: the split is not there, none was named among several, or a shard is missing.
-    """
-    splits: dict[str, list[Path]] = {}
-    for file in sorted(files):
-        splits.setdefault(_split_of(file), []).append(file)
-    if split is None and len(splits) == 1:
-        split = next(iter(splits))
-    if split not in splits:
-        wrong = "holds several splits" if split is None else f"has no split '{split}'"
-        raise InputError(
-            f"'{name}' {wrong}; write one of "
-            + ", ".join(f"'{name}:{known}'" for known in sorted(splits))
-        )
-    _check_shards(splits[split], f"{name}:{split}")
-    return splits[split]
-
-
-def _split_of(file: Path) -> str:
-    if shard := _SHARD.match(file.stem):
-        return shard["split"]
-    return file.parent.name if file.stem.isdigit() else file.stem
-
-
-def _check_shards(files: Sequence[Path], name: str) -> None:
-    shards = [shard for file in files if (shard := _SHARD.match(file.stem))]
-    if shards and len({int(shard["shard"]) for shard in shards}) != int(shards[0]["shards"]):
-        raise InputError(
-            f"'{name}' should have {int(shards[0]['shards'])} files and has {len(shards)}; "
-            "download the missing ones"
-        )
 
 
 def _schema(files: Sequence[Path]) -> "pa.Schema":
@@ -227,7 +184,7 @@ def _decoder(blobs: Callable[[int], bytes | None]) -> Callable[[int], Image.Imag
 
 def _labels(
     files: Sequence[Path], schema: "pa.Schema", name: str, known: tuple[str, ...]
-) -> tuple[Tensor, tuple[str, ...]]:
+) -> Labels:
     column = next((column for column in LABEL_COLUMNS if column in schema.names), None)
     if column is None:
         raise InputError(
@@ -236,9 +193,7 @@ def _labels(
         )
     values = [value for _, batch in _batches(files, column) for value in batch]
     if all(isinstance(value, str) for value in values):
-        names = tuple(sorted(set(values)))
-        number = {label: index for index, label in enumerate(names)}
-        return torch.tensor([number[value] for value in values]), names
+        return number_words(values)
     if not all(isinstance(value, int) and value >= 0 for value in values):
         raise InputError(
             f"the column '{column}' of '{name}' must hold integers from 0 up or names, and holds "

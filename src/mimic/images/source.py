@@ -1,15 +1,24 @@
 """One spelling for every place that images come from: a folder, a file, or a name."""
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from mimic.errors import InputError
+from mimic.images.archive import ARCHIVE_SUFFIXES
+from mimic.images.archives import archive_pictures
 from mimic.images.arrays import npz_pictures
-from mimic.images.assemble import MAX_BROKEN_SHARE, MEMORY_LIMIT, Pictures, assemble
+from mimic.images.assemble import MAX_BROKEN_SHARE, MEMORY_LIMIT, assemble
 from mimic.images.decode import Size
-from mimic.images.folder import IMAGE_SUFFIXES, folder_pictures, list_files
+from mimic.images.folder import folder_pictures, is_image, list_files
+from mimic.images.hub import download_dataset, is_hub_name
 from mimic.images.imageset import ImageSet
+from mimic.images.listed import LIST_SUFFIXES, listed_pictures
 from mimic.images.named import DATASETS, named_pictures
-from mimic.images.parquet import parquet_pictures, split_files
+from mimic.images.parquet import parquet_pictures
+from mimic.images.pictures import Pictures
+from mimic.images.splits import split_files
+
+_COMPRESSED = frozenset({".bz2", ".gz", ".tbz2", ".tgz", ".txz", ".tzst", ".xz", ".zst"})
 
 
 def open_images(
@@ -28,10 +37,12 @@ def open_images(
 
     Args:
         source: a folder of images (sub-folders are classes if labels are asked for; `DIR:SPLIT` is
-            the sub-folder SPLIT); an `.npz` with `x` (n, height, width, 3) uint8 and perhaps `y`;
-            a Parquet file, or a folder of them (`DIR:SPLIT` picks by file name), in the Hugging
-            Face layout; or a name in `DATASETS`, as `digits` or `digits:train`. A folder that has
-            such a name is written `./digits`, or as a Path.
+            the sub-folder SPLIT); a `.zip` or plain `.tar` archive, or a folder of such shards; a
+            `.txt` or `.csv` list of files; an `.npz` with `x` (n, height, width, 3) uint8 and
+            perhaps `y`; a Parquet file, or a folder of them (`DIR:SPLIT` picks by file name), in
+            the Hugging Face layout; `hf:REPO` or `hf:REPO:SPLIT`, such a set on the hub; or a name
+            in `DATASETS`, as `digits` or `digits:train`. A folder that has such a name is written
+            `./digits`, or as a Path.
         size: height and width in pixels, or one number for both; None is the most common size.
         labels: read the labels as well.
         max_broken_share: the largest share of broken images that is skipped, in [0, 1].
@@ -43,47 +54,83 @@ def open_images(
         RunError: a download failed, or the disk is full.
     """
     return assemble(
-        _pictures(source, labels=labels, memory_limit=memory_limit),
+        find_pictures(source, labels=labels, memory_limit=memory_limit),
         size=_checked_size(size),
         max_broken_share=max_broken_share,
         memory_limit=memory_limit,
     )
 
 
-def _pictures(source: str | Path, *, labels: bool, memory_limit: int) -> Pictures:
+def find_pictures(
+    source: str | Path, *, labels: bool = False, memory_limit: int = MEMORY_LIMIT
+) -> Pictures:
+    """What is in a source, before anything is decoded; see `open_images`."""
     text = str(source)
     if isinstance(source, str):
         name, _, split = text.partition(":")
-        if text.startswith("hf:"):
-            raise InputError(
-                f"'{text}': reading from the Hugging Face hub needs the `hub` extra and comes in a "
-                "later version; download the Parquet files of the data set and give their folder"
-            )
+        if is_hub_name(text):
+            return _on_hub(text, labels=labels, memory_limit=memory_limit)
         if name in DATASETS:
             return named_pictures(name, split or None, labels=labels)
     path, split_or_none = _locate(text)
     if path.is_dir():
         return _in_folder(path, split_or_none, labels=labels, memory_limit=memory_limit)
+    suffix = path.suffix.lower()
+    if suffix in ARCHIVE_SUFFIXES:
+        return archive_pictures([path], name=text, folder=split_or_none, labels=labels)
     if split_or_none is not None:
         raise InputError(f"'{path}' is a file and has no split '{split_or_none}'; leave it out")
-    if path.suffix == ".npz":
+    if suffix == ".npz":
         return npz_pictures(path, name=text, labels=labels)
-    if path.suffix == ".parquet":
+    if suffix == ".parquet":
         return parquet_pictures([path], name=text, labels=labels, memory_limit=memory_limit)
-    raise InputError(f"'{path}' is neither a folder nor an .npz or .parquet file")
+    if suffix in LIST_SUFFIXES:
+        return listed_pictures(path, name=text, labels=labels)
+    raise InputError(f"'{path}' is {_advice(suffix)}")
+
+
+def _on_hub(text: str, *, labels: bool, memory_limit: int) -> Pictures:
+    folder, split = download_dataset(text)
+    files = _ending_in({".parquet"}, list_files(folder), folder)
+    if not files:
+        raise InputError(
+            f"'{text}' holds no Parquet files"
+            + (f" of a split '{split}'" if split else "")
+            + "; download the data set and give its folder"
+        )
+    name = text.removesuffix(f":{split}")
+    chosen = split_files(files, split, name=name)
+    return parquet_pictures(chosen, name=text, labels=labels, memory_limit=memory_limit)
+
+
+def _advice(suffix: str) -> str:
+    if suffix in _COMPRESSED:
+        return (
+            "compressed as a whole, so that no image in it can be read without all before it; "
+            "uncompress it to a plain .tar first (images hardly get larger by that)"
+        )
+    return "neither a folder nor an .npz, .parquet, .zip, .tar, .txt or .csv file"
 
 
 def _in_folder(path: Path, split: str | None, *, labels: bool, memory_limit: int) -> Pictures:
     name = str(path) if split is None else f"{path}:{split}"
     files = list_files(path)
-    if parquet := [file for file in files if file.suffix == ".parquet"]:
+    if parquet := _ending_in({".parquet"}, files, path):
         chosen = split_files(parquet, split, name=str(path))
         return parquet_pictures(chosen, name=name, labels=labels, memory_limit=memory_limit)
+    if not any(map(is_image, files)) and (shards := _ending_in(ARCHIVE_SUFFIXES, files, path)):
+        return archive_pictures(
+            split_files(shards, split, name=str(path)), name=name, labels=labels
+        )
     if split is not None:
         path = _split_folder(path, split)
         files = list_files(path)
-    images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+    images = [file for file in files if is_image(file)]
     return folder_pictures(path, images, name=name, labels=labels)
+
+
+def _ending_in(suffixes: Collection[str], files: Sequence[str], folder: Path) -> list[Path]:
+    return [folder / file for file in files if file.lower().endswith(tuple(suffixes))]
 
 
 def _split_folder(path: Path, split: str) -> Path:
