@@ -8,13 +8,13 @@ from mimic.verification.rule import CLOSED, KEPT, LOST, OPEN, Decision, decide
 from mimic.verification.utility import Kept, Utility
 
 
-def scanned(verdict: str, pattern: float = 0.5) -> Scan:
+def scanned(verdict: str) -> Scan:
     return Scan(
         verdict=verdict,
         score=9.0,
         p_value=0.04,
         doors=(),
-        p_values={"patch": 0.04 if verdict == "suspicious" else 0.5, "pattern": pattern},
+        p_values={"patch": 0.04, "pattern": 0.3, "filter": 0.6},
         cosine_before=0.1,
         cosine_after={},
         images_used=64,
@@ -67,7 +67,7 @@ def test_a_closed_door_and_kept_work_are_accepted():
         ({"neighbours": LOST - 0.01}, "not_accepted", "no longer does the same work"),
         ({"neighbours": (LOST + KEPT) / 2}, "undecided", "may have lost"),
         ({"before": "clean"}, "undecided", "no trigger was found"),
-        ({"doors": (door(0.0, "pattern"),)}, "undecided", "no trigger was found"),
+        ({"doors": (door(0.0), door(OPEN + 0.01, "pattern"))}, "not_accepted", "still open"),
     ],
 )
 def test_one_bad_answer_is_enough(changed, verdict, reason):
@@ -83,9 +83,9 @@ def test_the_worst_answer_comes_first():
     assert "may have lost" in decision.reasons[1]
 
 
-def test_a_family_that_does_not_stand_out_is_not_held_against_the_new_encoder():
+def test_a_family_that_gains_no_more_than_usual_is_not_held_against_the_new_encoder():
     # a faithful copy of any encoder yields to what was made for that one
-    assert decided(doors=(door(0.0), door(0.3, "pattern"))).verdict == "accepted"
+    assert decided(doors=(door(0.0), door(0.3, "filter"))).verdict == "accepted"
 
 
 def test_the_reasons_name_the_numbers():

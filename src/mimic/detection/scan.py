@@ -112,7 +112,7 @@ def scan(
     score = score_of(deviations)
     p_value = calibration.p_value(score)
     return Scan(
-        verdict="suspicious" if is_finding(p_value) else "clean",
+        verdict="suspicious" if p_value <= FALSE_POSITIVE_RATE else "clean",
         score=score,
         p_value=p_value,
         doors=doors,
@@ -131,11 +131,6 @@ def scan(
         calibration=f"{calibration.count} clean encoders: {calibration.kind}",
         seconds=time.monotonic() - started,
     )
-
-
-def is_finding(p_value: float) -> bool:
-    """Whether a p-value is so small that chance is a bad explanation."""
-    return p_value <= FALSE_POSITIVE_RATE
 
 
 def _cosine(features: torch.Tensor) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mimic.detection.scan import Scan, is_finding
+from mimic.detection.scan import Scan
 from mimic.verification.doors import OldDoor
 from mimic.verification.utility import Utility
 
@@ -17,6 +17,8 @@ Verdict = Literal["accepted", "not_accepted", "undecided"]
 
 CLOSED, OPEN = 0.05, 0.10
 """Residue of the old door up to which it is closed, and from which it is open."""
+TYPICAL = 0.5
+"""P-value of a family from which on it gains no more than clean encoders do, and is not tried."""
 KEPT, LOST = 0.60, 0.50
 """Share of mutual neighbours from which the work is still done, and below which it is not."""
 
@@ -56,10 +58,9 @@ def decide(before: Scan, after: Scan, doors: Iterable[OldDoor], utility: Utility
 
 
 def _old_doors(before: Scan, doors: Sequence[OldDoor]) -> list[tuple[Verdict, str]]:
-    """One answer for each family that stands out; what clean encoders yield to is no door."""
-    opened = [door for door in doors if is_finding(before.p_values[door.family])]
-    if opened:
-        return [_old_door(door) for door in opened]
+    """One answer for each family that gains more than is typical, if the scan has a finding."""
+    if before.verdict == "suspicious":
+        return [_old_door(door) for door in doors if before.p_values[door.family] <= TYPICAL]
     return [
         (
             "undecided",
