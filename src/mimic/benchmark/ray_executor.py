@@ -7,12 +7,13 @@ is run again on another one.
 
 import io
 import os
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -22,12 +23,15 @@ from mimic.benchmark.cluster import Cluster, joined
 from mimic.benchmark.grid import Cell
 from mimic.errors import InputError, InterruptedRunError, RunError
 from mimic.files import write_text
+from mimic.training.interruption import watch_signals
 
 _ATTEMPTS = 3
 """So many machines or processes may be lost under a cell before it counts as failed."""
 _PATIENCE_SECONDS = 60.0
-_LOOK_SECONDS = 10.0
+_LOOK_SECONDS = 2.0
 """After so much silence the machines are counted again."""
+_AGAIN_SECONDS = 10.0
+"""After so much silence a cell is asked once more to stop."""
 _LOG_CHARACTERS = 100_000
 _LOST = f"its process or machine was lost {_ATTEMPTS} times; the last time: {{}}"
 
@@ -83,7 +87,7 @@ class RayExecutor:
                 while waiting and len(running) < self.workers:
                     cell, attempt = waiting.pop()
                     running[start(cell, run, self.cluster)] = cell, attempt
-                ready, _ = ray.wait(list(running), timeout=_LOOK_SECONDS)
+                ready = _finished(ray, list(running))
                 if not ready and not self.cluster.room(ray):
                     raise RunError(f"no machine is left with {self.cluster.share}; add one again")
                 for task in ready:
@@ -167,14 +171,30 @@ def _answer(ray: ModuleType, task: Any, cell: Cell) -> tuple[ResultCard, str]:
     return answer
 
 
+def _finished(ray: ModuleType, tasks: list[Any]) -> list[Any]:
+    """Tasks that have ended, after a while perhaps none.
+
+    Raises:
+        KeyboardInterrupt: somebody asked to stop.
+    """
+    # an exception that a signal raises inside of Ray's own code may be swallowed there
+    with watch_signals() as interruption:
+        ready, _ = ray.wait(tasks, timeout=_LOOK_SECONDS)
+    if interruption.requested:
+        raise KeyboardInterrupt
+    return cast(list[Any], ready)
+
+
 def _stop(ray: ModuleType, tasks: list[Any]) -> None:
-    """Ask all to save and end; kill those that do not."""
+    """Ask all to save and end, more than once, as a request may be lost; kill those that stay."""
     if not tasks:
         return
+    left, until = tasks, time.monotonic() + _PATIENCE_SECONDS
     try:
-        for task in tasks:
-            ray.cancel(task)
-        ray.wait(tasks, num_returns=len(tasks), timeout=_PATIENCE_SECONDS)
+        while left and time.monotonic() < until:
+            for task in left:
+                ray.cancel(task)
+            _, left = ray.wait(left, num_returns=len(left), timeout=_AGAIN_SECONDS)
     finally:
         for task in tasks:
             ray.cancel(task, force=True)
