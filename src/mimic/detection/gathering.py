@@ -6,7 +6,7 @@ gather the features far more than the others do, and more than any does on an en
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -128,9 +128,8 @@ def gather(
     learned_on = shuffled.subset(range(kept_back, kept_back + length))
     plan = Plan(epochs=1, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
     epochs = math.ceil(steps / plan.batches_per_epoch(length))
-    plan = Plan(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
     objective = GatherObjective(encoder.copy(), change)
-    (trainer or Trainer()).fit(objective, learned_on, plan, name=name)
+    (trainer or Trainer()).fit(objective, learned_on, replace(plan, epochs=epochs), name=name)
     change = objective.learner.cpu().requires_grad_(False)
     stamps = [stamp_of(change, index) for index in range(change.count)]
     return Gathered(
