@@ -7,7 +7,7 @@ is run again on another one.
 
 import io
 import os
-import time
+import signal
 from collections.abc import Callable, Generator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -30,8 +30,6 @@ _ATTEMPTS = 3
 _PATIENCE_SECONDS = 60.0
 _LOOK_SECONDS = 2.0
 """After so much silence the machines are counted again."""
-_AGAIN_SECONDS = 10.0
-"""After so much silence a cell is asked once more to stop."""
 _LOG_CHARACTERS = 100_000
 _LOST = f"its process or machine was lost {_ATTEMPTS} times; the last time: {{}}"
 
@@ -144,6 +142,9 @@ def _work(
     """What a process of the cluster does: one cell. None if it was told to stop."""
     if not cluster.gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # versions of Ray differ on this
+    # A shell's background job ignores SIGINT, and so would every process that Ray makes for it; but
+    # SIGINT is what a cancellation is made of.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(cluster.cpus)
     printed = io.StringIO()
     try:
@@ -186,15 +187,13 @@ def _finished(ray: ModuleType, tasks: list[Any]) -> list[Any]:
 
 
 def _stop(ray: ModuleType, tasks: list[Any]) -> None:
-    """Ask all to save and end, more than once, as a request may be lost; kill those that stay."""
+    """Ask all to save and end; kill those that do not."""
     if not tasks:
         return
-    left, until = tasks, time.monotonic() + _PATIENCE_SECONDS
     try:
-        while left and time.monotonic() < until:
-            for task in left:
-                ray.cancel(task)
-            _, left = ray.wait(left, num_returns=len(left), timeout=_AGAIN_SECONDS)
+        for task in tasks:
+            ray.cancel(task)
+        ray.wait(tasks, num_returns=len(tasks), timeout=_PATIENCE_SECONDS)
     finally:
         for task in tasks:
             ray.cancel(task, force=True)
