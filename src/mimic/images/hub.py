@@ -2,10 +2,10 @@
 
 import sys
 from contextlib import redirect_stdout
-from importlib import import_module
 from pathlib import Path
 
 from mimic.errors import InputError, RunError
+from mimic.libraries import import_library
 
 _PREFIX = "hf:"
 
@@ -31,13 +31,7 @@ def download_dataset(text: str) -> tuple[Path, str | None]:
     repository, _, split = text.removeprefix(_PREFIX).partition(":")
     if not repository:
         raise InputError(f"'{text}' names no data set; write hf:OWNER/NAME or hf:OWNER/NAME:SPLIT")
-    try:
-        library = import_module("huggingface_hub")
-    except ImportError as error:
-        raise InputError(
-            f"'{text}' is downloaded by huggingface_hub, which is not installed; "
-            "pip install 'mimic-purify[hub]'"
-        ) from error
+    library = import_library("huggingface_hub")
     patterns = [f"*{split}-*.parquet", f"*{split}/*.parquet", f"*{split}.parquet"]
     try:
         with redirect_stdout(sys.stderr):  # standard output belongs to --json

@@ -20,6 +20,7 @@ from mimic.errors import InputError, RunError
 from mimic.files import ensure_folder
 from mimic.images.decode import to_rgb
 from mimic.images.pictures import Pictures
+from mimic.libraries import import_library
 
 DIGITS_TRAIN = 1_400
 DIGITS_SIZE = (16, 16)
@@ -132,13 +133,7 @@ def _downloaded(
 
 
 def _torchvision(name: str, torchvision_name: str, settings: dict[str, Any]) -> Any:
-    try:
-        from torchvision import datasets
-    except ImportError as error:
-        raise InputError(
-            f"'{name}' is downloaded by torchvision, which is not installed; "
-            "pip install 'mimic-purify[hub]'"
-        ) from error
+    datasets = import_library("torchvision").datasets
     folder = cache_folder() / name
     try:
         with redirect_stdout(sys.stderr):  # standard output belongs to --json

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mimic.encoders.hub import tower
 from mimic.errors import InputError
+from mimic.libraries import import_library
 
 MODULES = {"hf": "transformers"}
 
@@ -18,7 +18,7 @@ MODULES = {"hf": "transformers"}
 def library(name: str) -> Any:
     """The library, or a skipped test where it is not installed."""
     try:
-        return tower.import_library(MODULES.get(name, name))
+        return import_library(MODULES.get(name, name))
     except InputError as error:
         pytest.skip(str(error))
 

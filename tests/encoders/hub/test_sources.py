@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from mimic.encoders import hub
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.export import export_purified, save_encoder
-from mimic.encoders.hub import tower
+from mimic.encoders.hub import huggingface, tower
 from mimic.encoders.loading import load_encoder
 from mimic.errors import InputError, RunError
 
@@ -84,16 +84,6 @@ def test_a_missing_library_is_named_with_what_to_install(source, module, monkeyp
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=rf"'{module}'.*pip install 'mimic-purify\[hub\]'"):
         load_encoder(source)
-
-
-def test_a_library_that_cannot_be_imported_is_answered_with_what_to_install(monkeypatch):
-    def broken(_name):
-        raise OSError("undefined symbol")
-
-    monkeypatch.setattr(tower, "_import_torchvision", lambda: None)
-    monkeypatch.setattr(tower.importlib, "import_module", broken)
-    with pytest.raises(InputError, match=r"OSError: undefined symbol.*belong to torch"):
-        tower.import_library("timm")
 
 
 @pytest.mark.parametrize(
@@ -340,11 +330,11 @@ def test_a_repository_is_downloaded_without_code_and_pickles(vit_folder, monkeyp
         asked.append((name, allow_patterns))
         return str(vit_folder)
 
-    def import_library(name):
+    def only_the_hub(name):
         return SimpleNamespace(snapshot_download=download) if "hub" in name else known(name)
 
-    known = tower.import_library
-    monkeypatch.setattr("mimic.encoders.hub.huggingface.import_library", import_library)
+    known = huggingface.import_library
+    monkeypatch.setattr(huggingface, "import_library", only_the_hub)
     assert load_encoder("hf:someone/vit")(IMAGES).shape == (2, 16)
     wanted = ["config.json", "preprocessor_config.json", "model.safetensors"]
     assert asked == [("someone/vit", wanted)]

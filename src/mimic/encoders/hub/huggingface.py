@@ -10,9 +10,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mimic.encoders.hub.tower import Tower, as_in_files, built, import_library
+from mimic.encoders.hub.tower import Tower, as_in_files, built
 from mimic.encoders.matching import FileSpelling
 from mimic.errors import InputError, RunError
+from mimic.libraries import import_library
 
 CONFIG_FILE, PROCESSOR_FILE = "config.json", "preprocessor_config.json"
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")

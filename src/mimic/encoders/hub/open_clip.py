@@ -13,12 +13,12 @@ from mimic.encoders.hub.tower import (
     Setting,
     Tower,
     built,
-    import_library,
     parse_settings,
     spelled,
     unknown,
 )
 from mimic.errors import InputError, RunError
+from mimic.libraries import import_library
 
 _SETTINGS = ("force_image_size", "force_quick_gelu")
 

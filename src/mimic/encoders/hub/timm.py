@@ -11,13 +11,13 @@ from mimic.encoders.hub.tower import (
     Tower,
     as_in_files,
     built,
-    import_library,
     parse_settings,
     spelled,
     unknown,
 )
 from mimic.encoders.matching import FileSpelling
 from mimic.errors import InputError, RunError
+from mimic.libraries import import_library
 
 _REFUSED = ("pretrained", "checkpoint", "cache", "num_classes", "features_only", "scriptable")
 

@@ -14,13 +14,13 @@ from mimic.encoders.hub.tower import (
     Tower,
     as_in_files,
     built,
-    import_library,
     parse_settings,
     spelled,
     unknown,
 )
 from mimic.encoders.matching import FileSpelling
 from mimic.errors import InputError, RunError
+from mimic.libraries import import_library
 
 _REFUSED = ("weights", "progress", "num_classes")
 _NORMALIZES_BY_ITSELF = ("googlenet", "inception_v3")  # and only with published weights
