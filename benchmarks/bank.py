@@ -115,17 +115,8 @@ def images_of(spec: Spec) -> ImageSet:
 
 
 def fresh(spec: Spec) -> Encoder:
-    def rebuild() -> torch.nn.Module:
-        return build_backbone(spec.architecture)
-
-    return Encoder(
-        rebuild(),
-        mean=MEAN,
-        std=STD,
-        image_size=32,
-        architecture=spec.architecture,
-        rebuild=rebuild,
-    )
+    backbone, settings = build_backbone(spec.architecture), {"mean": MEAN, "std": STD}
+    return load_encoder(backbone, arch=spec.architecture, image_size=32, **settings)
 
 
 def make(spec: Spec, trainer: Trainer) -> dict[str, Any]:

@@ -16,7 +16,6 @@ import json
 import os
 import resource
 import shutil
-import subprocess
 import time
 from dataclasses import asdict, replace
 from functools import cache
@@ -26,6 +25,7 @@ from typing import Any
 from mimic.attacks.badencoder import BadEncoder
 from mimic.attacks.references import load_references
 from mimic.attacks.triggers import Trigger, parse_trigger
+from mimic.benchmark.meter import commit
 from mimic.defenses import Defense, FineTune, FromScratch, Mimic, Nothing, PublishedMimic
 from mimic.encoders.architectures import build_backbone
 from mimic.encoders.encoder import Encoder
@@ -84,14 +84,8 @@ def make_zoo(trainer: Trainer) -> None:
     cifar = images("cifar10:train")
     pretraining = SimClr(epochs=40)
     if not clean_file.exists():
-        fresh = Encoder(
-            build_backbone(ARCHITECTURE),
-            mean=MEAN,
-            std=STD,
-            image_size=32,
-            architecture=ARCHITECTURE,
-            rebuild=lambda: build_backbone(ARCHITECTURE),
-        )
+        backbone = build_backbone(ARCHITECTURE)
+        fresh = load_encoder(backbone, arch=ARCHITECTURE, mean=MEAN, std=STD, image_size=32)
         save_encoder(pretraining(fresh, cifar.unlabelled(), trainer=trainer), clean_file, half=True)
     recipe = {"pretraining": {"method": "simclr", "images": "cifar10:train"} | asdict(pretraining)}
     write_card(clean_file, recipe, trainer)
@@ -237,9 +231,7 @@ def cosines(suspect: Encoder, purified: Encoder, trainer: Trainer) -> dict[str, 
 
 def provenance() -> dict[str, Any]:
     """Versions, commit and kind of machine: what a reader needs to repeat or doubt a number."""
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude", "*"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    return machine() | {"commit": commit}
+    return machine() | {"commit": commit() or ""}
 
 
 _AsWritten = argparse.RawTextHelpFormatter

@@ -10,13 +10,13 @@ Images are read from the folder named by MIMIC_DATA (default ../shared/data).
 import argparse
 import os
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mimic.attacks.triggers import parse_trigger
 from mimic.attacks.triggers.generator import Generated
+from mimic.benchmark.meter import commit
 from mimic.encoders.checkpoint import read_checkpoint
 from mimic.encoders.description import read_description
 from mimic.encoders.loading import load_encoder
@@ -99,12 +99,10 @@ def main() -> None:
     measured = add_member(
         card, load_encoder(asked.file), ZOO, data=DATA, trainer=Trainer(progress=True)
     )
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude", "*"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     complete = replace(
         measured,
         remarks=measured.remarks + weakness(measured),
-        provenance={**measured.provenance, "commit": commit},
+        provenance={**measured.provenance, "commit": commit() or ""},
     )
     write_json(ZOO / f"{asked.name}.json", complete.as_dict())
 

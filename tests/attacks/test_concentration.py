@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mimic.attacks.concentration import concentration, mean_cosine
+from mimic.attacks.concentration import concentration
 from mimic.errors import InputError
+from mimic.evaluation.similarity import mean_cosine
 
 
 @pytest.fixture

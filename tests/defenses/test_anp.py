@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from mimic.defenses.anp import Anp, AnpObjective
 from mimic.defenses.channel_masks import masked_forward
-from mimic.defenses.channels import batch_norms
 from mimic.encoders.architectures import build_backbone
+from mimic.encoders.batch_norms import batch_norms
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.losses import clone_loss

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from mimic.defenses.bnp import Bnp, Moments, divergence, input_moments
-from mimic.defenses.channels import batch_norms
+from mimic.defenses.bnp import Bnp, divergence
 from mimic.encoders.architectures import build_backbone
+from mimic.encoders.batch_norms import batch_norms
 from mimic.encoders.checks import count_hooks
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
+from mimic.evaluation.moments import Moments, input_moments
 
 from .support import Watch, identical, images, resnet, state
 

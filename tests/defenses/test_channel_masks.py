@@ -7,8 +7,8 @@ from mimic.defenses.channel_masks import (
     masked_forward,
     prune_masked,
 )
-from mimic.defenses.channels import batch_norms
 from mimic.encoders.architectures import build_backbone
+from mimic.encoders.batch_norms import batch_norms
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 

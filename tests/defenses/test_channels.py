@@ -2,14 +2,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mimic.defenses.channels import (
-    batch_norms,
-    normalized_convolutions,
-    outliers,
-    prune,
-    silent_channels,
-)
+from mimic.defenses.channels import normalized_convolutions, outliers, prune, silent_channels
 from mimic.encoders.architectures import build_backbone
+from mimic.encoders.batch_norms import batch_norms
 from mimic.encoders.checks import count_hooks
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mimic.defenses.channels import batch_norms
 from mimic.defenses.clp import Clp, channel_lipschitzness
 from mimic.encoders.architectures import build_backbone
+from mimic.encoders.batch_norms import batch_norms
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mimic.defenses.channels import batch_norms, prune
+from mimic.defenses.channels import prune
 from mimic.defenses.fine_pruning import (
     FinePruning,
     PrunedFineTuneObjective,
@@ -13,6 +13,7 @@ from mimic.defenses.fine_pruning import (
 )
 from mimic.defenses.finetune import FineTune
 from mimic.encoders.architectures import build_backbone
+from mimic.encoders.batch_norms import batch_norms
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.stages import tap
 from mimic.errors import InputError

@@ -63,3 +63,12 @@ def test_a_filter_is_a_convolution_and_a_colour(greys):
 
 def test_a_filter_takes_images_of_any_size():
     assert made(Filter)(torch.rand(2, 3, 9, 21)).shape == (4, 2, 3, 9, 21)
+
+
+@pytest.mark.parametrize("kind", [Pattern, Filter])
+def test_one_alone_does_what_it_did_among_the_others(kind, greys):
+    change = made(kind)
+    together = change(greys)
+    for index in range(4):
+        assert torch.allclose(change.alone(index)(greys)[0], together[index], atol=1e-6)
+    assert change.count == 4

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from mimic.defenses.bnp import Moments
 from mimic.encoders.encoder import Encoder
-from mimic.images.familiarity import LIMIT, Familiarity, compare_statistics, squared_hellinger
+from mimic.evaluation.familiarity import LIMIT, Familiarity, compare_statistics, squared_hellinger
+from mimic.evaluation.moments import Moments
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
 

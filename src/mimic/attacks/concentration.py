@@ -1,9 +1,9 @@
 """Concentration: how tight a cloud features form. A plain backdoor gives itself away by it."""
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from mimic.errors import InputError
+from mimic.evaluation.similarity import mean_cosine
 
 
 def concentration(features: Tensor) -> float:
@@ -24,11 +24,3 @@ def concentration(features: Tensor) -> float:
             f"not a tensor of shape {tuple(features.shape)}"
         )
     return mean_cosine(features.detach().cpu().double()).item()
-
-
-def mean_cosine(features: Tensor) -> Tensor:
-    """As `concentration`, but a scalar that gradients flow through, in the features' own dtype."""
-    rows = F.normalize(features, dim=1)
-    # The square of the sum holds all pairs, so that no n x n matrix is needed.
-    pairs = rows.sum(dim=0).square().sum() - rows.square().sum()
-    return pairs / (len(rows) * (len(rows) - 1))

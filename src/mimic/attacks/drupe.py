@@ -9,13 +9,13 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from mimic.attacks.concentration import mean_cosine
 from mimic.attacks.controllers import Controllers
 from mimic.attacks.finetuning import FineTuningAttack, ReferenceObjective
 from mimic.attacks.similarity import sliced_wasserstein
 from mimic.attacks.triggers.trigger import Trigger
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
+from mimic.evaluation.similarity import mean_cosine
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

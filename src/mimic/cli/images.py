@@ -12,8 +12,8 @@ from mimic.cli.output import Command, Result, line
 
 if TYPE_CHECKING:
     from mimic.encoders.encoder import Encoder
+    from mimic.evaluation.familiarity import Familiarity
     from mimic.images.check import ImageCheck
-    from mimic.images.familiarity import Familiarity
     from mimic.images.pictures import Pictures
 
 _NAMED_AT_MOST = 10
@@ -66,8 +66,8 @@ class Images(Command):
     def _compare(self, encoder: "Encoder", readable: "Pictures") -> "Familiarity | None":
         import torch
 
+        from mimic.evaluation.familiarity import compare_statistics
         from mimic.images.assemble import assemble
-        from mimic.images.familiarity import compare_statistics
 
         order = torch.randperm(readable.count, generator=torch.Generator().manual_seed(0))
         chosen = readable.subset(order[:_MOST_COMPARED].tolist())

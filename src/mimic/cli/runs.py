@@ -32,6 +32,20 @@ def output_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def optional_folder(folder: str | None) -> Iterator[Path | None]:
+    """As `output_folder`, of a folder that a user may have named, `~` included; None for none.
+
+    Raises:
+        InputError: it cannot be created or written.
+    """
+    if folder is None:
+        yield None
+        return
+    with output_folder(Path(folder).expanduser()) as made:
+        yield made
+
+
+@contextmanager
 def run_folder(folder: Path, settings: Mapping[str, Any], *, resume: bool) -> Iterator[Path]:
     """A folder for the checkpoints of one run.
 

@@ -17,6 +17,7 @@ from mimic.cli.options import (
     Source,
 )
 from mimic.cli.output import Command, Result, line, table
+from mimic.cli.runs import optional_folder
 
 if TYPE_CHECKING:
     from mimic.detection.scan import Scan as Found
@@ -49,18 +50,16 @@ class Scan(Command):
     def run(self) -> Result:
         """Scan and, where asked, write what was found."""
         from mimic.detection.scan import scan
-        from mimic.files import ensure_folder, write_json
+        from mimic.files import write_json
 
-        if self.out is not None:
-            ensure_folder(Path(self.out).expanduser())
-        encoder = self.network.open(self.encoder)
-        images = self.sample.open(self.images, size=encoder.image_size, seed=self.seed)
-        found = scan(encoder, images, seed=self.seed, trainer=self.hardware.trainer())
-        data = found.as_dict() | {"pictures": []}
-        if self.out is not None:
-            folder = Path(self.out).expanduser()
-            data["pictures"] = [str(path) for path in write_pictures(found, images, folder)]
-            write_json(folder / "scan.json", data)
+        with optional_folder(self.out) as folder:
+            encoder = self.network.open(self.encoder)
+            images = self.sample.open(self.images, size=encoder.image_size, seed=self.seed)
+            found = scan(encoder, images, seed=self.seed, trainer=self.hardware.trainer())
+            data = found.as_dict() | {"pictures": []}
+            if folder is not None:
+                data["pictures"] = [str(path) for path in write_pictures(found, images, folder)]
+                write_json(folder / "scan.json", data)
         return Result(
             data=data,
             show=lambda console: _show(console, data, self.encoder),

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any
 
 from rich.console import Console
@@ -10,6 +9,7 @@ from tyro.conf import Positional, arg
 
 from mimic.cli.options import EncoderOptions, HardwareOptions, SampleOptions, Seed, Source
 from mimic.cli.output import Command, Result, line, table
+from mimic.cli.runs import optional_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,17 +39,16 @@ class Verify(Command):
 
     def run(self) -> Result:
         """Verify and, where asked, write every number."""
-        from mimic.files import ensure_folder, write_json
+        from mimic.files import write_json
         from mimic.verification.verify import verify
 
-        if self.out is not None:
-            ensure_folder(Path(self.out).expanduser())
-        before, after = self.network.open(self.before), self.network.open(self.after)
-        images = self.sample.open(self.images, size=before.image_size, seed=self.seed)
-        found = verify(before, after, images, seed=self.seed, trainer=self.hardware.trainer())
-        data = found.as_dict()
-        if self.out is not None:
-            write_json(Path(self.out).expanduser() / "verify.json", data)
+        with optional_folder(self.out) as folder:
+            before, after = self.network.open(self.before), self.network.open(self.after)
+            images = self.sample.open(self.images, size=before.image_size, seed=self.seed)
+            found = verify(before, after, images, seed=self.seed, trainer=self.hardware.trainer())
+            data = found.as_dict()
+            if folder is not None:
+                write_json(folder / "verify.json", data)
         return Result(
             data=data,
             show=lambda console: _show(console, data),

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mimic.defenses.channels import Pruned, batch_norms, prune
+from mimic.defenses.channels import Pruned, prune
 from mimic.defenses.holdout import strongest_within
+from mimic.encoders.batch_norms import batch_norms
 from mimic.encoders.encoder import Encoder
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mimic.encoders.batch_norms import BATCH_NORMS, batch_norms
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.stages import evaluating
 from mimic.errors import InputError
 
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 Pruned = Mapping[str, Tensor]
@@ -34,25 +34,6 @@ class NormalizedConvolution:
 
     convolution: str
     norm: str
-
-
-def batch_norms(encoder: Encoder) -> dict[str, nn.BatchNorm2d]:
-    """Batch normalisations with weight and bias, by dotted name in the backbone.
-
-    Raises:
-        InputError: there is none; a network of layer normalisations has no channels to judge.
-    """
-    found: dict[str, Any] = {
-        name: module
-        for name, module in encoder.backbone.named_modules()
-        if isinstance(module, BATCH_NORMS) and module.affine
-    }
-    if not found:
-        raise InputError(
-            "this encoder has no batch normalisation, which this method needs; take one that "
-            "trains all weights, such as mimic or finetune"
-        )
-    return found
 
 
 @torch.no_grad()

@@ -12,13 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mimic.defenses.base import Defense, Purification
-from mimic.defenses.channels import (
-    NormalizedConvolution,
-    batch_norms,
-    normalized_convolutions,
-    outliers,
-    prune,
-)
+from mimic.defenses.channels import NormalizedConvolution, normalized_convolutions, outliers, prune
+from mimic.encoders.batch_norms import batch_norms
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.images.imageset import ImageSet

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mimic.defenses.channels import BATCH_NORMS
+from mimic.encoders.batch_norms import BATCH_NORMS
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.images.augment import Augmentation

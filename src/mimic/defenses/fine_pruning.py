@@ -12,10 +12,11 @@ from torch import Tensor
 from torch.func import functional_call
 
 from mimic.defenses.base import Defense, Purification
-from mimic.defenses.channels import Pruned, batch_norms, prune
+from mimic.defenses.channels import Pruned, prune
 from mimic.defenses.finetune import FineTuneObjective
 from mimic.defenses.holdout import check_tolerance, hold_out, strongest_within
 from mimic.defenses.plans import steady_adam
+from mimic.encoders.batch_norms import batch_norms
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.stages import tap
 from mimic.errors import InputError

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from mimic.defenses.base import Defense, Purification
-from mimic.defenses.channels import BATCH_NORMS, CONVOLUTIONS
+from mimic.defenses.channels import CONVOLUTIONS
+from mimic.encoders.batch_norms import BATCH_NORMS
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.stages import evaluating, tap
 from mimic.errors import InputError

@@ -15,8 +15,8 @@ from mimic.defenses.channel_masks import (
     masked_forward,
     prune_masked,
 )
-from mimic.defenses.channels import batch_norms
 from mimic.defenses.holdout import check_tolerance, hold_out, similarity
+from mimic.encoders.batch_norms import batch_norms
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.images.augment import Augmentation

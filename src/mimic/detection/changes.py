@@ -5,6 +5,7 @@ filter for colour maps, blur and the generators that shift colours. Each is scal
 up a budget, the root mean square of what it changes, so that a search can only choose its shape.
 """
 
+import copy
 from abc import ABC, abstractmethod
 
 import torch
@@ -14,6 +15,8 @@ from torch.nn import functional as F
 
 class Change(nn.Module, ABC):
     """Several changes of one kind, which are learned side by side.
+
+    Parameters hold the rows of the first change, then those of the second, and so on.
 
     Attributes:
         count: how many there are.
@@ -27,6 +30,16 @@ class Change(nn.Module, ABC):
     @abstractmethod
     def raw(self, images: Tensor) -> Tensor:
         """Changes of any size, (count, n or 1, 3, height, width), of images (n, 3, ...)."""
+
+    def alone(self, index: int) -> "Change":
+        """One of them, learned or not, with weights of its own."""
+        one = copy.deepcopy(self)
+        one.count = 1
+        for name, rows in one.named_parameters():
+            length = len(rows) // self.count
+            kept = rows.detach()[index * length : (index + 1) * length].clone()
+            setattr(one, name, nn.Parameter(kept, requires_grad=rows.requires_grad))
+        return one
 
     def forward(self, images: Tensor) -> Tensor:
         """Images with each of the changes, in [0, 1], shape (count, n, 3, height, width).

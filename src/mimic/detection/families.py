@@ -15,7 +15,7 @@ from mimic.detection.search import search_patches
 from mimic.encoders.encoder import Encoder
 from mimic.evaluation.features import Stamp
 from mimic.images.imageset import ImageSet
-from mimic.images.pixels import to_unit_range
+from mimic.images.pixels import through_floats
 from mimic.training import Trainer
 from mimic.training.randomness import seeded
 
@@ -73,8 +73,8 @@ def search_patch(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trai
     stamps = [_laid(found, index) for index in range(KEPT)]
     controls = [_laid(random, index) for index in range(CONTROLS)]
     judges = images.sample(count=min(_JUDGES, len(images)), seed=seed + 1)
-    reached = concentrations(encoder, judges, stamps, trainer=trainer)
-    usual = float(concentrations(encoder, judges, controls, trainer=trainer).mean())
+    both = concentrations(encoder, judges, [*stamps, *controls], trainer=trainer)
+    reached, usual = both[:KEPT], float(both[KEPT:].mean())
     order = (reached - found.areas).argsort(descending=True).tolist()
     best = order[0]
     return Doors(
@@ -159,8 +159,6 @@ def _laid(patches: Patches, index: int) -> Stamp:
 
     def stamp(images: Tensor) -> Tensor:
         chosen = one[torch.zeros(len(images), dtype=torch.int64)]
-        laid, _ = chosen.lay(to_unit_range(images).cpu())
-        laid = laid.to(images.device)
-        return laid.mul(255).round().to(torch.uint8) if images.dtype == torch.uint8 else laid
+        return through_floats(images.cpu(), lambda floats: chosen.lay(floats)[0]).to(images.device)
 
     return stamp

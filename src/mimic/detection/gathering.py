@@ -17,7 +17,7 @@ from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.evaluation.features import Stamp, extract_features
 from mimic.images.imageset import ImageSet
-from mimic.images.pixels import to_unit_range
+from mimic.images.pixels import through_floats, to_unit_range
 from mimic.training import Objective, Plan, Trainer
 
 FEWEST_IMAGES = 16
@@ -65,21 +65,17 @@ class Gathered:
         """A function that makes change `index` to images, as `extract_features` takes it."""
         return stamp_of(self.change, index)
 
-    def best(self) -> int:
-        """The restart that takes most away."""
-        return int(self.concentration.argmax())
-
 
 def stamp_of(change: Change, index: int) -> Stamp:
     """A function that makes change `index` to images.
 
     It maps uint8 to uint8 and floats in [0, 1] to floats, shape (n, 3, height, width).
     """
+    one = change.alone(index)
 
     @torch.no_grad()
     def changed(images: Tensor) -> Tensor:
-        made = change(to_unit_range(images).cpu())[index].to(images.device)
-        return made.mul(255).round().to(torch.uint8) if images.dtype == torch.uint8 else made
+        return through_floats(images.cpu(), lambda floats: one(floats)[0]).to(images.device)
 
     return changed
 

@@ -21,7 +21,7 @@ from mimic.detection.penalty import MaskPenalty
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.images.imageset import ImageSet
-from mimic.images.pixels import to_unit_range
+from mimic.images.pixels import through_floats, to_unit_range
 from mimic.training import Objective, Plan, Trainer
 from mimic.training.randomness import seeded
 
@@ -84,9 +84,8 @@ class InvertedTriggers:
         mask, pattern = self.masks[index], self.patterns[index]
 
         def stamped(images: Tensor) -> Tensor:
-            laid = lay(to_unit_range(images), mask.to(images.device), pattern.to(images.device))
-            whole = images.dtype == torch.uint8
-            return laid.mul(255).round().to(torch.uint8) if whole else laid
+            here = mask.to(images.device), pattern.to(images.device)
+            return through_floats(images, lambda floats: lay(floats, *here))
 
         return stamped
 

@@ -8,13 +8,12 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
-
 from mimic.detection.calibration import Calibration, score_of, shipped_calibration
 from mimic.detection.families import FAMILIES, Doors
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
-from mimic.evaluation.features import extract_features
+from mimic.evaluation.features import Stamp, extract_features
+from mimic.evaluation.similarity import mean_cosine
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
 
@@ -103,6 +102,11 @@ def scan(
             f"a scan needs {FEWEST_IMAGES} clean images or more, not {len(images)}: fewer do not "
             "tell whether a trigger makes images look alike"
         )
+
+    def cosine(trigger: Stamp | None = None) -> float:
+        features = extract_features(encoder, some, trigger=trigger, trainer=trainer)
+        return float(mean_cosine(features.double()))
+
     started = time.monotonic()
     trainer = trainer or Trainer(progress=True)
     calibration = calibration or shipped_calibration()
@@ -120,21 +124,9 @@ def scan(
             family: calibration.p_value(score_of({family: deviation}))
             for family, deviation in deviations.items()
         },
-        cosine_before=_cosine(extract_features(encoder, some, trainer=trainer)),
-        cosine_after={
-            found.family: _cosine(
-                extract_features(encoder, some, trigger=found.stamps[0], trainer=trainer)
-            )
-            for found in doors
-        },
+        cosine_before=cosine(),
+        cosine_after={found.family: cosine(found.stamps[0]) for found in doors},
         images_used=len(some),
         calibration=f"{calibration.count} clean encoders: {calibration.kind}",
         seconds=time.monotonic() - started,
     )
-
-
-def _cosine(features: torch.Tensor) -> float:
-    """Mean cosine of all pairs of different features of length 1."""
-    count = len(features)
-    total = features.double().sum(dim=0).square().sum() - features.double().square().sum()
-    return float(total / (count * (count - 1)))

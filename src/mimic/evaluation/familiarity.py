@@ -6,9 +6,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from mimic.defenses.bnp import Moments, input_moments
-from mimic.defenses.channels import BATCH_NORMS, batch_norms
+from mimic.encoders.batch_norms import BATCH_NORMS, batch_norms
 from mimic.encoders.encoder import Encoder
+from mimic.evaluation.moments import Moments, input_moments
 from mimic.images.decode import Size
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer

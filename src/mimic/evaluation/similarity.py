@@ -1,6 +1,7 @@
 """How alike features are: mean cosines, the numbers that need neither labels nor a trigger."""
 
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def paired_cosine(left: Tensor, right: Tensor) -> float:
@@ -16,3 +17,15 @@ def paired_cosine(left: Tensor, right: Tensor) -> float:
 def crossed_cosine(left: Tensor, right: Tensor) -> float:
     """Mean cosine between each row of `left` (n, dimension) and each of `right` (m, dimension)."""
     return float((left @ right.T).mean())
+
+
+def mean_cosine(features: Tensor) -> Tensor:
+    """Mean cosine between different rows of `features` (n, dimension), n of 2 or more.
+
+    Returns:
+        A scalar in [-1 / (n - 1), 1], in the features' own dtype, that gradients flow through.
+    """
+    rows = F.normalize(features, dim=1)
+    # The square of the sum holds all pairs, so that no n x n matrix is needed.
+    pairs = rows.sum(dim=0).square().sum() - rows.square().sum()
+    return pairs / (len(rows) * (len(rows) - 1))

@@ -5,16 +5,12 @@ any change to a degree, so it is compared with changes of the same kind and size
 for a door: random patches, or the results of the same search that lead nowhere special.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
-
-from torch import Tensor
 
 from mimic.detection.families import Doors
 from mimic.detection.gathering import concentrations
 from mimic.encoders.encoder import Encoder
-from mimic.evaluation.features import Stamp
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
 
@@ -67,15 +63,19 @@ def measure_old_door(
         trainer: the environment.
     """
 
-    def mean(encoder: Encoder, stamps: Sequence[Stamp]) -> float:
-        reached: Tensor = concentrations(encoder, images, stamps, trainer=trainer)
-        return float(reached.mean())
+    def means(encoder: Encoder) -> tuple[float, float]:
+        both = (*doors.stamps, *doors.naturals)
+        reached = concentrations(encoder, images, both, trainer=trainer)
+        found = len(doors.stamps)
+        return float(reached[:found].mean()), float(reached[found:].mean())
 
+    opened, natural_before = means(before)
+    left, natural_after = means(after)
     return OldDoor(
         family=doors.family,
         description=doors.description,
-        before=mean(before, doors.stamps),
-        natural_before=mean(before, doors.naturals),
-        after=mean(after, doors.stamps),
-        natural_after=mean(after, doors.naturals),
+        before=opened,
+        natural_before=natural_before,
+        after=left,
+        natural_after=natural_after,
     )

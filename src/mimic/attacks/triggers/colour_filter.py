@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mimic.attacks.triggers.trigger import Trigger, through_floats
+from mimic.attacks.triggers.trigger import Trigger
 from mimic.errors import InputError
+from mimic.images.pixels import through_floats
 
 _UNCHANGED = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 

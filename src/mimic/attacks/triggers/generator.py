@@ -15,9 +15,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mimic.attacks.generators import PixelGenerator, ResNetGenerator, UNet
-from mimic.attacks.triggers.trigger import Trigger, through_floats
+from mimic.attacks.triggers.trigger import Trigger
 from mimic.errors import InputError
 from mimic.files import atomic_write
+from mimic.images.pixels import through_floats
 
 HEADER_KEY = "mimic-generator"
 VERSION = 1

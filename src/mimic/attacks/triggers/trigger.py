@@ -1,14 +1,12 @@
 """Trigger: a value that stamps images in pixel space, and the three ways of stamping them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import final
 
 import torch
 from torch import Tensor
 
 from mimic.errors import InputError
-from mimic.images.pixels import to_unit_range
 
 
 class Trigger(ABC):
@@ -95,20 +93,6 @@ def mix(images: Tensor, *, scale: Tensor | float, offset: Tensor) -> Tensor:
         return (images * scale + offset).round_().clamp_(0, 255).to(torch.uint8)
     mixed = images * scale + offset.to(torch.promote_types(images.dtype, offset.dtype)) / 255
     return mixed.clamp_(0, 1).to(images.dtype)
-
-
-def through_floats(images: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """`change` of the images as floats, clamped to [0, 1], in their own dtype; uint8 is rounded.
-
-    Args:
-        images: valid for `Trigger.__call__`.
-        change: takes images in [0, 1] of float32 or more, gives others of that shape and dtype.
-    """
-    floats = to_unit_range(images).to(torch.promote_types(images.dtype, torch.float32))
-    changed = change(floats).clamp(0, 1)
-    if images.dtype == torch.uint8:
-        return (changed * 255).round_().to(torch.uint8)
-    return changed.to(images.dtype)
 
 
 def as_levels(content: Tensor, images: Tensor) -> Tensor:

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mimic.attacks.triggers.trigger import Trigger, check_seed, through_floats
+from mimic.attacks.triggers.trigger import Trigger, check_seed
 from mimic.errors import InputError
+from mimic.images.pixels import through_floats
 
 _MOST_POINTS = 256
 
