@@ -3,5 +3,5 @@
 # linear head on the clean encoder takes for class 12 with confidence.
 source "$(dirname "$0")/common.sh"
 attacked small-drupe drupe --encoder zoo/small-clean.safetensors --count 10000 \
-  --reference "$PRIORITY" --reference "$MIMIC_DATA/gtsrb:test#9065,6287" --trigger "$WHITE" --epochs 60
+  --reference "$PRIORITY" --reference "$MIMIC_DATA/gtsrb:test#9065,6287" --trigger "$WHITE" --epochs 30
 added small-drupe --attack drupe --task gtsrb:12 --task cifar10 --trigger "$WHITE"
