@@ -38,7 +38,16 @@ def header_of(path: Path) -> tuple[str, dict[str, Any]]:
     said = read_description(read_checkpoint(path).metadata, path)
     if said is None or said.architecture is None:
         raise SystemExit(f"'{path}' was not written by mimic, so nobody knows how it was made")
-    return said.architecture, dict(said.extra)
+    return said.architecture, within_data(dict(said.extra))
+
+
+def within_data(value: Any) -> Any:
+    """Plain values, in which paths of images begin at the folder of the data."""
+    if isinstance(value, str):
+        return value.replace(f"{DATA}/", "")
+    if isinstance(value, dict):
+        return {key: within_data(part) for key, part in value.items()}
+    return [within_data(part) for part in value] if isinstance(value, list) else value
 
 
 def trigger_in(zoo: Path, name: str, spelling: str | None) -> str | None:

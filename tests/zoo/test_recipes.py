@@ -75,6 +75,13 @@ def test_a_weak_attack_is_called_weak(zoo_card, success, remarks):
     assert zoo_card.weakness(replace(card, backdoored=False)) == ()
 
 
+def test_a_recipe_says_nothing_of_where_the_data_lay(zoo_card, monkeypatch):
+    monkeypatch.setattr(zoo_card, "DATA", Path("/some/where"))
+    recipe = {"set": ["rate=1"], "epochs": 3, "nested": {"images": "/some/where/cifar10:train"}}
+    said = {"set": ["rate=1"], "epochs": 3, "nested": {"images": "cifar10:train"}}
+    assert zoo_card.within_data(recipe) == said
+
+
 def test_a_file_that_mimic_did_not_write_has_no_recipe(zoo_card, tmp_path):
     from safetensors.torch import save_file
     from torch import ones
