@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -95,6 +96,21 @@ def test_the_key_network_follows_the_encoder(digits):
         theirs.add_(1)
     moco.after_step()
     torch.testing.assert_close(own, before + 0.25)
+
+
+def test_a_step_in_parts_puts_the_keys_of_all_parts_into_the_queue(digits):
+    moco = objective(digits)
+    trainer = replace(CPU, accumulate=3)
+    trainer.fit(moco, digits.sample(count=40), MoCo(epochs=1, batch_size=20).plan())
+    assert int(moco.queue.pointer) == 40
+
+
+def test_a_step_that_is_repeated_leaves_no_keys_behind(digits):
+    moco = objective(digits)
+    moco(digits.tensor()[:8])
+    moco.prepare()
+    moco.after_step()
+    assert int(moco.queue.pointer) == 0
 
 
 def test_no_gradient_reaches_the_key_network(digits):

@@ -2,12 +2,14 @@
 
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mimic.losses.contrastive import nt_xent
 from mimic.training import Objective
 
 
@@ -71,6 +73,98 @@ class Classify(Objective):
         if self._steps == self._spoil_at:
             distance = distance * float("nan")
         return {"classes": nn.functional.cross_entropy(scores, labels), "distance": distance}
+
+
+class Numbers:
+    """Twenty-two vectors of four numbers in memory."""
+
+    streamed = False
+
+    def __init__(self) -> None:
+        self.rows = torch.randn(22, 4, generator=torch.Generator().manual_seed(4))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, positions: Tensor) -> Tensor:
+        return self.rows[positions]
+
+
+def _linear(outputs: int) -> nn.Linear:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(6)
+        return nn.Linear(4, outputs)
+
+
+class Regress(Objective, divisible=True):
+    """A mean over images without anything random; remembers how many it saw at a time.
+
+    Above `room` images at a time memory runs out; at step `on_step` it does `act`.
+    """
+
+    def __init__(
+        self, *, room: int = 1000, on_step: int = 0, act: Callable[[], Any] = lambda: None
+    ) -> None:
+        super().__init__()
+        self.learner = _linear(3)
+        self._seen: list[int] = []
+        self._room, self._on_step, self._act = room, on_step, act
+        self._steps = 0
+
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        self._seen.append(len(batch))
+        if self._steps + 1 == self._on_step:
+            self._act()
+        if len(batch) > self._room:
+            raise torch.OutOfMemoryError("this test has little memory")
+        found = self.learner(batch)
+        return {
+            "square": (found - batch[:, :3].square()).square().mean(),
+            "length": 0.1 * found.abs().mean(),
+        }
+
+    def after_step(self) -> None:
+        self._steps += 1
+
+
+class Contrast(Objective, divisible=True):
+    """NT-Xent between projections of a vector and of the same one backwards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.learner = _linear(3)
+
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        return {"contrastive": nt_xent(self.learner(batch), self.learner(batch.flip(1)), 0.2)}
+
+
+class Halves(Objective, divisible=True):
+    """Images of a first number above 0 train one layer, others another, and nobody the third."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.learner = nn.ModuleList([_linear(1), _linear(1), _linear(1)])
+
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        high = batch[:, 0] > 0
+        total = torch.zeros(())
+        for layer, rows in zip(self.learner, (batch[high], batch[~high]), strict=False):
+            if len(rows) > 0:
+                total = total + layer(rows).square().sum()
+        return {"total": total / len(batch) + 0 * batch.sum()}
+
+
+class Remember(Objective, divisible=True):
+    """Writes down a random number of every step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.learner = _linear(1)
+        self._drawn: list[float] = []
+
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        self._drawn.append(float(torch.rand(())))
+        return {"mean": self.learner(batch).mean()}
 
 
 def weights(module: nn.Module) -> dict[str, Tensor]:

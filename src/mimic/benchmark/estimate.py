@@ -146,7 +146,7 @@ def _measure_defense(cell: Cell) -> tuple[Cost, float]:
     suspect = load_encoder(cell.scenario.encoder)
     sampler = Sampler(device=cell.device, precision=cell.precision)
     cell.defense(suspect, clean_images(cell, suspect.image_size), trainer=sampler)
-    return _cost(sampler, time.monotonic() - started), cell.ratio or cell.count or 1
+    return cost_of(sampler, time.monotonic() - started), cell.ratio or cell.count or 1
 
 
 def _measure_probes(cell: Cell) -> tuple[Cost, float]:
@@ -172,14 +172,15 @@ def _probe_cost(cell: Cell, task: str, probe: str, suspect: Encoder) -> Cost:
     sampler = Sampler(device=cell.device, precision=cell.precision)
     started = time.monotonic()
     evaluate(suspect, *few, probe=probe, trainer=sampler)
-    cost = _cost(sampler, time.monotonic() - started)
+    cost = cost_of(sampler, time.monotonic() - started)
     return Cost(
         training=cost.training * len(train) / len(few[0]),
         rest=cost.rest * looks / (len(few[0]) + len(few[1])),
     )
 
 
-def _cost(sampler: Sampler, seconds: float) -> Cost:
+def cost_of(sampler: Sampler, seconds: float) -> Cost:
+    """The cost of work that took so many seconds with a sampler instead of a trainer."""
     return Cost(
         training=math.fsum(whole for _, whole in sampler.fits),
         rest=max(0.0, seconds - math.fsum(spent for spent, _ in sampler.fits)),

@@ -1,12 +1,15 @@
 """Options that several commands share, and what they make of them."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from rich.console import Console
 from tyro.conf import Positional, UseAppendAction, arg
 
-from mimic.cli.output import note_skipped, say
+from mimic.cli.output import Result, line, note_skipped, say
 from mimic.errors import InputError
 
 if TYPE_CHECKING:
@@ -125,10 +128,13 @@ class HardwareOptions:
     Attributes:
         device: auto, cpu, cuda, cuda:N or mps.
         precision: auto, bf16-mixed or 32-true.
+        deterministic: train with no operation whose result may differ from run to run on the same
+            device; slower on GPUs.
     """
 
     device: Annotated[str, arg(metavar="NAME")] = "auto"
     precision: Annotated[str, arg(metavar="NAME")] = "auto"
+    deterministic: bool = False
 
     def trainer(self, folder: Path | None = None, *, resume: bool = False) -> "Trainer":
         """A trainer that shows its progress and keeps checkpoints in `folder`."""
@@ -140,7 +146,71 @@ class HardwareOptions:
             folder=folder,
             resume=resume,
             progress=True,
+            deterministic=self.deterministic,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleOptions(HardwareOptions):
+    """Where the work is done, and how work that is too large for one device is divided.
+
+    Attributes:
+        accumulate: divide batches into this many parts, one after the other, for want of memory.
+        sync_batch_norm: with several processes, let batch normalisation see the images of all.
+        dry_run: only tell how large the network is, and about how much memory and time the work
+            would take, from a few steps; nothing is written.
+    """
+
+    accumulate: Annotated[int, arg(metavar="N")] = 1
+    sync_batch_norm: bool = False
+    dry_run: bool = False
+
+    def join(self) -> None:
+        """Meet the other processes of a job that torchrun started.
+
+        Raises:
+            InputError: the device or the precision is not there.
+        """
+        from mimic.training.precision import open_fabric
+
+        open_fabric(self.device, self.precision)
+
+    def trainer(self, folder: Path | None = None, *, resume: bool = False) -> "Trainer":
+        """As of `HardwareOptions`."""
+        return replace(
+            super().trainer(folder, resume=resume),
+            accumulate=self.accumulate,
+            sync_batch_norm=self.sync_batch_norm,
+        )
+
+    def rehearse(
+        self, encoder: "Encoder", images: "ImageSet", work: Callable[["Trainer"], object]
+    ) -> Result:
+        """What a dry run has to say.
+
+        Args:
+            encoder: what is trained.
+            images: what it is trained on.
+            work: all of it, but for writing results.
+
+        Raises:
+            MimicError: as `work` does.
+        """
+        from mimic.benchmark.dry_run import rehearse
+
+        data = rehearse(encoder, images, work, trainer=self.trainer())
+        return Result(data=data, show=lambda console: _show_rehearsal(console, data))
+
+
+def enter_first(stack: ExitStack, context: AbstractContextManager[Path]) -> Path:
+    """Enter a context in the first of several processes alone: files are its business.
+
+    Raises:
+        MimicError, OSError: as the context does, in every process.
+    """
+    from mimic.training.processes import on_first
+
+    return on_first(lambda: stack.enter_context(context))
 
 
 def given(**settings: Any) -> dict[str, Any]:
@@ -174,6 +244,22 @@ def encoder_file(text: str) -> Path:
     if path.is_dir():
         raise InputError(f"--out '{text}' is a folder; name a file in it")
     return path
+
+
+def _show_rehearsal(console: Console, data: dict[str, Any]) -> None:
+    memory, count = data["peak_memory_mib"], data["processes"]
+    line(
+        console,
+        f"{data['parameters']:,} parameters; {data['flops_per_image'] / 1e9:.3g} GFLOP for one "
+        f"pass of an image of {data['image_size'][0]}x{data['image_size'][1]}.",
+    )
+    line(console, "Memory: " + ("unknown" if memory is None else f"about {memory:.0f} MiB"))
+    line(
+        console,
+        f"Time: about {data['seconds']:.0f} s with {count} process{'es' * (count > 1)} on "
+        f"{data['device']}; {data['training_seconds']:.0f} s of these are training.",
+    )
+    line(console, "This was a dry run: a few steps were measured, and nothing was written.")
 
 
 def _note_input(source: str, encoder: "Encoder") -> None:

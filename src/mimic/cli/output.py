@@ -1,6 +1,7 @@
 """What a command says: its result on standard output, everything else on standard error."""
 
 import json
+import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -46,12 +47,19 @@ class Command(ABC):
         """Do the work. Standard output is closed to it: what it prints goes to standard error."""
 
 
+def speaks() -> bool:
+    """Whether this process tells what was found: the first one, where torchrun started several."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
+
+
 def publish(result: Result, *, as_json: bool) -> None:
-    """Print a result on standard output.
+    """Print a result on standard output; of several processes the first one does.
 
     Raises:
         RunError: a number of it is not finite, which JSON cannot say.
     """
+    if not speaks():
+        return
     if as_json:
         try:
             print(json.dumps(result.data, allow_nan=False))
@@ -63,7 +71,12 @@ def publish(result: Result, *, as_json: bool) -> None:
 
 
 def say(kind: str, text: str) -> None:
-    """One line on standard error; `kind` is "error", "warning" or "note"."""
+    """One line on standard error; `kind` is "error", "warning" or "note".
+
+    Of several processes every one tells its errors, and the first one everything else.
+    """
+    if kind != "error" and not speaks():
+        return
     print(f"mimic: {kind}: {' '.join(text.split())}", file=sys.stderr, flush=True)
 
 

@@ -1,6 +1,7 @@
 """`mimic pretrain`: train an encoder from random weights, without labels."""
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,13 +13,14 @@ from mimic.cli.options import (
     BatchSize,
     EncoderOptions,
     Epochs,
-    HardwareOptions,
     OutputFile,
     Rate,
     SampleOptions,
+    ScaleOptions,
     Seed,
     Source,
     encoder_file,
+    enter_first,
     given,
 )
 from mimic.cli.output import Command, Result, line
@@ -55,12 +57,13 @@ class Pretrain(Command):
     learning_rate: Rate = None
     seed: Seed = 0
     resume: bool = False
-    hardware: HardwareOptions = field(default_factory=HardwareOptions)
+    hardware: ScaleOptions = field(default_factory=ScaleOptions)
 
     def run(self) -> Result:
         """Train and write the encoder."""
         from mimic.encoders.export import save_encoder
         from mimic.pretraining import METHODS
+        from mimic.training.processes import on_first
 
         if self.method not in METHODS:
             raise InputError(f"method '{self.method}' is unknown; there are {', '.join(METHODS)}")
@@ -75,15 +78,22 @@ class Pretrain(Command):
         )
         backbone = self._backbone()
         started = time.monotonic()
-        with output_folder(out.parent):
+        self.hardware.join()
+        with ExitStack() as stack:
+            if not self.hardware.dry_run:
+                enter_first(stack, output_folder(out.parent))
             images = self.sample.open(self.images, size=self.network.image_size, seed=self.seed)
             encoder = self.network.open(backbone, image_size=_side(images))
+            if self.hardware.dry_run:
+                return self.hardware.rehearse(
+                    encoder, images, lambda trainer: method(encoder, images, trainer=trainer)
+                )
             settings = self._settings(images, epochs=method.epochs, batch_size=method.batch_size)
             folder = out.with_name(f"{out.name}.run")
-            with run_folder(folder, settings, resume=self.resume):
-                trainer = self.hardware.trainer(folder, resume=self.resume)
-                trained = method(encoder, images, trainer=trainer)
-                digest = save_encoder(trained, out, extra={"pretraining": settings})
+            enter_first(stack, run_folder(folder, settings, resume=self.resume))
+            trainer = self.hardware.trainer(folder, resume=self.resume)
+            trained = method(encoder, images, trainer=trainer)
+            digest = on_first(lambda: save_encoder(trained, out, extra={"pretraining": settings}))
         data = {
             "encoder": str(out),
             "sha256": digest,

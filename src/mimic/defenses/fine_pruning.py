@@ -29,7 +29,7 @@ _BATCH_SIZE = 256
 _BUMP = 1e4  # opens any ReLU on its way
 
 
-class PrunedFineTuneObjective(FineTuneObjective):
+class PrunedFineTuneObjective(FineTuneObjective, divisible=True):
     """Fine-tuning in which pruned channels stay switched off.
 
     Args:

@@ -61,7 +61,7 @@ class _Projected(nn.Module):
         return features, self.learner["head"](features)
 
 
-class FtSamObjective(FineTuneObjective):
+class FtSamObjective(FineTuneObjective, divisible=True):
     """The fine-tuning loss at perturbed weights; its gradient is applied where the weights are.
 
     Args:

@@ -4,9 +4,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mimic.training.joint import joint
+
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5) -> Tensor:
     """Normalised temperature-scaled cross-entropy over two views of a batch.
+
+    Where a training divides its batches among processes, the loss is that of the whole batch.
 
     Args:
         first: projections of the first view, shape (batch, dimension); normalised here.
@@ -19,6 +23,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5) -> Tensor:
     Source: Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations",
         ICML 2020, arXiv:2002.05709, equation 1.
     """
+    first, second = joint(torch.stack([first, second], dim=1)).unbind(1)
     rows = F.normalize(torch.cat([first, second]).float(), dim=1)
     # autocast would round the similarities to bfloat16
     with torch.autocast(rows.device.type, enabled=False):

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from mimic.losses.maps import as_map
 from mimic.losses.pairs import cosines
+from mimic.training.joint import joint
 
 GAMMA = 0.4
 
@@ -33,6 +34,7 @@ def correlation_loss(student: Tensor, teacher: Tensor) -> Tensor:
     Source: Peng et al., "Correlation Congruence for Knowledge Distillation", ICCV 2019,
         arXiv:1904.01802; the kernel itself, not its Taylor series, with gamma as in public ports.
     """
+    student, teacher = joint(student), joint(teacher)
     return (correlations(student) - correlations(teacher)).square().mean()
 
 

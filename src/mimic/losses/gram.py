@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from mimic.losses.pairs import cosines
+from mimic.training.joint import joint
 
 
 def gram_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -22,4 +23,5 @@ def gram_loss(student: Tensor, teacher: Tensor) -> Tensor:
     Source: in the spirit of similarity-preserving distillation, Tung & Mori, ICCV 2019,
         arXiv:1907.09682, with rows normalised before the product and not after it.
     """
+    student, teacher = joint(student), joint(teacher)
     return (cosines(student) - cosines(teacher)).square().mean()

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from mimic.losses.pairs import cosines
+from mimic.training.joint import joint
 
 _SMOOTHING = 1e-7
 
@@ -34,5 +35,6 @@ def transfer_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     Source: Passalis & Tefas, ECCV 2018, arXiv:1803.10837, with the cosine kernel.
     """
+    student, teacher = joint(student), joint(teacher)
     own, wanted = neighbour_probabilities(student), neighbour_probabilities(teacher)
     return (wanted * ((wanted + _SMOOTHING) / (own + _SMOOTHING)).log()).mean()

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mimic.losses.pairs import inner_products
+from mimic.training.joint import joint
 
 DISTANCE_WEIGHT = 25.0
 ANGLE_WEIGHT = 50.0
@@ -64,6 +65,7 @@ def relational_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     Source: Park et al., "Relational Knowledge Distillation", CVPR 2019, arXiv:1904.05068.
     """
+    student, teacher = joint(student), joint(teacher)
     near = F.smooth_l1_loss(_relative_distances(student), _relative_distances(teacher))
     few = slice(0, TRIPLETS_AMONG)
     angles = F.smooth_l1_loss(angle_cosines(student[few]), angle_cosines(teacher[few]))

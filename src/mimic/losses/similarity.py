@@ -4,6 +4,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mimic.losses.pairs import inner_products
+from mimic.training.joint import joint
 
 
 def similarity_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -20,5 +21,6 @@ def similarity_loss(student: Tensor, teacher: Tensor) -> Tensor:
     Source: Tung & Mori, "Similarity-Preserving Knowledge Distillation", ICCV 2019,
         arXiv:1907.09682.
     """
+    student, teacher = joint(student), joint(teacher)
     own, wanted = (F.normalize(inner_products(outputs), dim=1) for outputs in (student, teacher))
     return (own - wanted).square().mean()

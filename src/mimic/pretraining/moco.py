@@ -18,7 +18,7 @@ from mimic.images.imageset import ImageSet
 from mimic.pretraining.base import Pretraining, TwoViews
 from mimic.pretraining.heads import plain_head
 from mimic.pretraining.momentum import MomentumCopy, check_momentum
-from mimic.training import Objective, Plan
+from mimic.training import Objective, Plan, joint
 
 _DIMENSION = 128
 
@@ -72,7 +72,7 @@ def info_nce(queries: Tensor, keys: Tensor, queue: Tensor, temperature: float) -
     return F.cross_entropy(logits, torch.arange(len(queries), device=queries.device))
 
 
-class MocoObjective(TwoViews):
+class MocoObjective(TwoViews, divisible=True):
     """InfoNCE between first views and a slower network's keys of second views.
 
     Args:
@@ -103,7 +103,7 @@ class MocoObjective(TwoViews):
         }
         super().__init__(parts, size, min_scale=min_scale)
         self.momentum, self.temperature = momentum, temperature
-        self._new_keys = torch.empty(0, _DIMENSION)
+        self._new_keys: list[Tensor] = []
 
     @property
     def key_network(self) -> MomentumCopy:
@@ -115,17 +115,28 @@ class MocoObjective(TwoViews):
         """The earlier keys."""
         return cast(KeyQueue, self.learner["queue"])
 
+    def prepare(self) -> None:
+        """A step that is repeated leaves no keys behind."""
+        super().prepare()
+        self._new_keys.clear()
+
     def forward(self, batch: Tensor) -> dict[str, Tensor]:
-        """The encoder sees the first views, the slower network the second ones."""
+        """The encoder sees the first views, the slower network the second ones.
+
+        Keys are those of all processes, so that all hold the same queue.
+        """
         first, second = self.views(batch).chunk(2)
-        queries = self.learner["head"](self.encoder(first))
-        self._new_keys = keys = F.normalize(self.key_network(second).float(), dim=1)
+        queries = joint(self.learner["head"](self.encoder(first)))
+        keys = joint(F.normalize(self.key_network(second).float(), dim=1))
+        self._new_keys.append(keys)
         return {"contrastive": info_nce(queries, keys, self.queue.keys, self.temperature)}
 
     def after_step(self) -> None:
-        """Let the key network follow, and the queue take in the keys of this step."""
+        """Let the key network follow, and the queue take in the keys of all parts of this step."""
         self.key_network.follow(self.encoder, self.learner["head"], momentum=self.momentum)
-        self.queue.put(self._new_keys)
+        for keys in self._new_keys:
+            self.queue.put(keys)
+        self._new_keys.clear()
 
 
 @dataclass(frozen=True, kw_only=True)

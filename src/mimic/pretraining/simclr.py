@@ -17,7 +17,7 @@ from mimic.pretraining.heads import projection_head
 from mimic.training import Objective, Plan
 
 
-class SimClrObjective(TwoViews):
+class SimClrObjective(TwoViews, divisible=True):
     """NT-Xent between projections of two views.
 
     Args:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
@@ -23,21 +23,37 @@ class Data(Protocol):
 class Objective(nn.Module, ABC):
     """A loss, together with the modules it trains.
 
+    A class says in its head, as in `class Cloning(Objective, divisible=True)`, that its batches may
+    be divided: among processes, or into parts where memory is short. The first dimension of every
+    tensor of a batch then counts images, the loss is a mean over images (one that compares images
+    calls `mimic.training.joint`), and `forward` leaves nothing behind that depends on the images,
+    apart from statistics of batch normalisation. A subclass has to say it again. All others take
+    whole batches, the same ones in every process.
+
     Attributes:
         learner: everything that is trained and saved: encoder, heads, momentum copies, queues.
             Other modules that an objective owns (a teacher) are frozen and never saved.
         full_precision: True where float32 is needed whatever the trainer's precision is.
+        divisible: whether its batches may be divided.
     """
 
     learner: nn.Module
     full_precision: bool = False
+    divisible: ClassVar[bool] = False
+
+    def __init_subclass__(cls, *, divisible: bool = False, **others: Any) -> None:
+        super().__init_subclass__(**others)
+        cls.divisible = divisible
 
     @abstractmethod
     def forward(self, batch: Any) -> dict[str, Tensor]:
         """Weighted terms of the loss by name; their sum is minimised."""
 
     def prepare(self) -> None:
-        """Set the modes before the first step: the learner in training, all others frozen."""
+        """Set the modes before the first step: the learner in training, all others frozen.
+
+        Called again where a step is repeated because memory was short.
+        """
         self.eval()
         self.learner.train()
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mimic.errors import InputError
+from mimic.training import processes
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -38,12 +39,15 @@ def best_device() -> str:
 def open_fabric(device: str = "auto", precision: str = "auto") -> "Fabric":
     """Fabric for one device: it moves tensors and sets the precision of forward passes.
 
+    Where torchrun started several processes, they meet here, and each takes a GPU of its own.
+
     Args:
         device: "auto", "cpu", "cuda", "mps", or "cuda:N" for one of several.
         precision: "auto", or a precision of Lightning Fabric ("bf16-mixed", "32-true").
 
     Raises:
-        InputError: the device is unknown or not in this machine, or the precision is unknown.
+        InputError: the device is unknown, not in this machine or not one for several processes, or
+            the precision is unknown.
     """
     # Fabric announces the precision of every one of its objects
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
@@ -52,6 +56,9 @@ def open_fabric(device: str = "auto", precision: str = "auto") -> "Fabric":
     name = best_device() if device == "auto" else device
     accelerator, _, index = name.partition(":")
     _check_device(accelerator, index, name)
+    if processes.launched() > 1:
+        index = _own_device(accelerator, index, name)
+        processes.join(accelerator)
     chosen: Any = best_precision(accelerator) if precision == "auto" else precision
     try:
         return Fabric(
@@ -76,6 +83,24 @@ def _check_device(accelerator: str, index: str, name: str) -> None:
         raise InputError(
             f"device '{name}' is not available on this machine; use '{best_device()}' or auto"
         )
+
+
+def _own_device(accelerator: str, index: str, name: str) -> str:
+    """The number of the device that this one of several processes takes; none for a CPU."""
+    if index or accelerator == "mps":
+        raise InputError(
+            f"device '{name}' is not one for {processes.launched()} processes; use cuda, of which "
+            "each takes its own, or cpu"
+        )
+    if accelerator == "cpu":
+        return ""
+    own = processes.place_on_machine()
+    if own >= torch.cuda.device_count():
+        raise InputError(
+            f"there are more processes than GPUs on a machine, which has "
+            f"{torch.cuda.device_count()}; start as many with --nproc-per-node"
+        )
+    return str(own)
 
 
 def _cpu_supports(*probes: str) -> bool:

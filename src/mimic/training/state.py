@@ -86,15 +86,28 @@ def save_state(
 
 
 def load_state(
-    path: Path, *, learner: nn.Module, optimizer: torch.optim.Optimizer, key: str
+    path: Path,
+    *,
+    learner: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    key: str,
+    data: bytes | None = None,
 ) -> Position:
     """Restore learner and optimizer in place and return the position.
+
+    Args:
+        path: of the checkpoint.
+        learner: in which it is restored.
+        optimizer: likewise.
+        key: the fingerprint of this run.
+        data: what the file holds, where another process has read it.
 
     Raises:
         InputError: the checkpoint is unreadable or belongs to a run with other settings.
     """
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        source = path if data is None else io.BytesIO(data)
+        state: dict[str, Any] = torch.load(source, map_location="cpu", weights_only=True)
         found = state["fingerprint"]
         position = Position(
             step=int(state["step"]), epochs=list(state["epochs"]), tally=Tally(**state["tally"])

@@ -1,0 +1,232 @@
+"""One training in progress: batches, steps, checkpoints."""
+
+import math
+import time
+from collections.abc import Generator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from mimic.errors import InputError, InterruptedRunError, NonFiniteLossError
+from mimic.files import ensure_folder
+from mimic.training import processes
+from mimic.training.gradients import Gradients
+from mimic.training.history import History, Tally, append_record, write_records
+from mimic.training.interruption import Interruption
+from mimic.training.normalization import Replaced, average_statistics, restore, synchronise
+from mimic.training.objective import Data, Objective
+from mimic.training.parts import Part, own_part
+from mimic.training.plan import Plan, mix_seed
+from mimic.training.precision import open_fabric
+from mimic.training.progress import Progress
+from mimic.training.randomness import seed_step
+from mimic.training.reading import read_batches
+from mimic.training.state import Position, fingerprint, load_state, save_state
+
+if TYPE_CHECKING:
+    from mimic.training.trainer import Trainer
+
+
+class Run:
+    """One training in progress."""
+
+    def __init__(
+        self, trainer: "Trainer", objective: Objective, data: Data, plan: Plan, name: str
+    ) -> None:
+        self.trainer, self.objective, self.data, self.plan = trainer, objective, data, plan
+        self.name = name
+        self.fabric = open_fabric(
+            trainer.device, "32-true" if objective.full_precision else trainer.precision
+        )
+        self.steps_per_epoch = plan.batches_per_epoch(len(data))
+        self.total = plan.epochs * self.steps_per_epoch
+        objective.to(self.fabric.device)
+        _set_layout(objective, torch.channels_last)
+        objective.prepare()
+        self.optimizer = plan.build_optimizer(objective.learner)
+        self.history = History()
+        self.tally = Tally()
+        self.step = 0
+        self.saved_step = -1
+        self.checkpoint = None if trainer.folder is None else trainer.folder / f"{name}.ckpt"
+        self.metrics = None if trainer.folder is None else trainer.folder / f"{name}.jsonl"
+        self.key = ""
+        self._restore_or_clear()
+        processes.copy_from_first([*objective.parameters(), *objective.buffers()])
+        self.replaced = self._synchronised()
+        self.gradients = Gradients(
+            self.fabric, objective, self.optimizer, parts=trainer.accumulate, name=name
+        )
+        self.fabric_optimizer: Any = self.fabric.setup_optimizers(self.optimizer)
+        self.last_save = self.last_step = time.monotonic()
+        show = trainer.progress and processes.is_first()
+        self.bar = Progress(name, self.total, self.step, show=show)
+
+    def train(self, interruption: Interruption) -> None:
+        """Train to the end of an epoch; after a resume it may begin in the middle of one."""
+        while not self._over():
+            with closing(self._batches()) as batches:
+                for batch, part in batches:
+                    terms = self._train_step(batch, part)
+                    stop, save, seconds = self._agree(interruption)
+                    self._count(terms, part.batch, seconds)
+                    if stop:
+                        self._interrupt()
+                    if save:
+                        self._save()
+        self._save()
+        learner = self.objective.learner
+        processes.copy_from_first([*learner.parameters(), *learner.buffers()])
+        self.history.summarize(self.step)
+
+    def close(self) -> None:
+        """Stop drawing and give the modules their usual memory layout and kinds back."""
+        self.bar.close()
+        restore(self.replaced)
+        _set_layout(self.objective, torch.contiguous_format)
+
+    def _restore_or_clear(self) -> None:
+        """The first process looks into the folder; what it finds is for all."""
+        if self.checkpoint is None or self.metrics is None:
+            return
+        look = partial(self._look, self.checkpoint)
+        self.key, found, data = processes.on_first(look)
+        if found:
+            position = load_state(
+                self.checkpoint,
+                learner=self.objective.learner,
+                optimizer=self.optimizer,
+                key=self.key,
+                data=data,
+            )
+            self.step = self.saved_step = position.step
+            self.history.epochs, self.tally = position.epochs, position.tally
+        processes.on_first(partial(write_records, self.metrics, self.history.epochs))
+
+    def _look(self, checkpoint: Path) -> tuple[str, bool, bytes | None]:
+        """The run's key, whether it goes on, and the checkpoint's bytes where others need them."""
+        key = fingerprint(self.plan, self.data, self.objective)
+        ensure_folder(checkpoint.parent)
+        if not (self.trainer.resume and checkpoint.exists()):
+            checkpoint.unlink(missing_ok=True)
+            return key, False, None
+        return key, True, checkpoint.read_bytes() if processes.count() > 1 else None
+
+    def _over(self) -> bool:
+        """Whether nothing is left to do, or the objective is content with a whole epoch."""
+        if self.step == self.total:
+            return True
+        if self.step == 0 or self.step % self.steps_per_epoch:
+            return False
+        return processes.on_first(lambda: self.objective.finished(self.history.epochs[-1]))
+
+    def _synchronised(self) -> Replaced:
+        if not self.trainer.sync_batch_norm or processes.count() == 1:
+            return []
+        if self.fabric.device.type != "cuda":
+            raise InputError("batch normalisation is synchronised on GPUs alone; use cuda")
+        return synchronise(self.objective) if self.objective.divisible else []
+
+    def _batches(self) -> Generator[tuple[Any, Part], None, None]:
+        """What is left of the current epoch: this process's part of each batch, on the device."""
+        epoch, first = divmod(self.step, self.steps_per_epoch)
+        order = self.plan.order(epoch, len(self.data))
+        size = min(self.plan.batch_size, len(self.data))
+        chunks = [order[i * size : (i + 1) * size] for i in range(first, self.steps_per_epoch)]
+        parts = [own_part(chunk, divisible=self.objective.divisible) for chunk in chunks]
+        with closing(read_batches(self.data, [part.positions for part in parts])) as batches:
+            for part, batch in zip(parts, batches, strict=True):
+                yield self.fabric.to_device(batch), part
+
+    def _train_step(self, batch: Any, part: Part) -> dict[str, float]:
+        """One step of the optimizer; its random numbers depend on the seed and the step alone."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan.learning_rate_at(self.step, self.steps_per_epoch)
+        values = self._compute_gradients(batch, part)
+        for term, value in values.items():
+            if not math.isfinite(value):
+                raise self._not_finite(f"the loss term '{term}' is {value} at step {self.step + 1}")
+        self.fabric_optimizer.step()
+        self.objective.after_step()
+        return values
+
+    def _compute_gradients(self, batch: Any, part: Part) -> dict[str, float]:
+        """Gradients in the parameters, and the terms of the loss; again where memory runs out."""
+        seed = mix_seed(self.plan.seed, self.step)
+        if part.divided and not processes.is_first():
+            seed = mix_seed(seed, processes.rank())  # or all would draw the same views
+        while True:
+            seed_step(self.fabric.device, seed)
+            try:
+                return self.gradients.of(batch, part)
+            except torch.OutOfMemoryError:
+                pass  # what the error holds on to is free only after this block
+            self.gradients.halve(part)
+
+    def _agree(self, interruption: Interruption) -> tuple[bool, bool, float]:
+        """Whether to stop and to save after this step, and its seconds: one answer for all."""
+        now = time.monotonic()
+        seconds, self.last_step = now - self.last_step, now
+        due = now - self.last_save > self.trainer.save_every
+        first = float(processes.is_first())
+        wishes = (float(interruption.requested), first * due, first * seconds)
+        stop, save, seconds = processes.together(wishes)
+        return stop > 0, save > 0, seconds
+
+    def _count(self, terms: dict[str, float], images: int, seconds: float) -> None:
+        """Book one step that is done, and its epoch if it was the last one of it."""
+        self.tally.add(terms, images, seconds)
+        self.step += 1
+        self.bar.advance(self.tally.loss)
+        if self.step % self.steps_per_epoch:
+            return
+        record = self.tally.record(
+            epoch=self.step // self.steps_per_epoch,
+            step=self.step,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+        )
+        self.tally = Tally()
+        self.history.epochs.append(record)
+        if self.metrics is not None and processes.is_first():
+            append_record(self.metrics, record)
+
+    def _save(self) -> None:
+        """Write a checkpoint, but never one of weights that are already lost."""
+        average_statistics(self.objective.learner)
+        trained = (p for p in self.objective.learner.parameters() if p.requires_grad)
+        if self.step != self.saved_step and not all(bool(p.isfinite().all()) for p in trained):
+            raise self._not_finite(f"weights are NaN or infinite after step {self.step}")
+        if self.checkpoint is not None and self.step != self.saved_step and processes.is_first():
+            save_state(
+                self.checkpoint,
+                Position(step=self.step, epochs=self.history.epochs, tally=self.tally),
+                learner=self.objective.learner,
+                optimizer=self.optimizer,
+                key=self.key,
+            )
+        self.saved_step = self.step
+        self.last_save = time.monotonic()
+
+    def _not_finite(self, what: str) -> NonFiniteLossError:
+        saved = self.checkpoint is not None and self.checkpoint.exists()
+        return NonFiniteLossError(
+            f"{what} of '{self.name}'; lower the learning rate or use --precision 32-true"
+            + (f"; the last good state is in '{self.checkpoint}'" if saved else "")
+        )
+
+    def _interrupt(self) -> None:
+        self._save()
+        where = f"saved in '{self.checkpoint}'; the same command with --resume continues"
+        raise InterruptedRunError(
+            f"interrupted at step {self.step} of {self.total} of '{self.name}'; "
+            + (where if self.checkpoint is not None else "nothing was saved")
+        )
+
+
+def _set_layout(module: nn.Module, layout: torch.memory_format) -> None:
+    """Convolution weights in `layout`; the values stay as they are."""
+    module.to(memory_format=layout)  # type: ignore[call-overload]  # missing in torch's overloads
