@@ -3,21 +3,24 @@
     python benchmarks/image_loading.py [--count 200000] [--steps 200] [--architecture resnet18]
         [--device auto] [--folder DIR] [--out FILE]
 
-Soft random pictures, 160x120, are written as JPEG files into WebDataset shards of 10,000, in a
-temporary folder. They are opened as a streamed set of 96x96 images, twice: the second time the
-index is known. Then all of them are read once in random order without a training, and `--steps`
-steps of SimCLR are made with streamed images and with as many images that lie in memory. The share
-of the streamed time that the other one does not need is the time that the training waited.
+Soft random pictures, 160x120, are written as JPEG files into WebDataset shards of 10,000. They are
+opened as a streamed set of 96x96 images, twice: the second time the index is known. Then all of
+them are read once in random order without a training, and `--steps` steps of SimCLR are made with
+streamed images and with as many images that lie in memory. The share of the streamed time that the
+other one does not need is the time that the training, and so the device, waited for images.
+
+An interrupted run goes on where it was: shards, and measurements with the largest memory of the
+process at their end, are kept in DIR/image_loading (DIR is runs/ by default) until all is done.
 """
 
 import argparse
 import io
 import json
 import os
+import shutil
 import tarfile
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +33,21 @@ from torch import Tensor
 from mimic.benchmark.meter import peak_gpu_memory_mib, peak_memory_mib
 from mimic.encoders.architectures import build_backbone
 from mimic.encoders.encoder import Encoder
-from mimic.files import write_json
+from mimic.files import atomic_write, ensure_folder, write_json
 from mimic.images.imageset import ImageSet
 from mimic.images.source import open_images
 from mimic.pretraining.simclr import SimClrObjective
 from mimic.training import Plan, Trainer
 from mimic.training.reading import read_batches
 
+ROOT = Path(__file__).resolve().parent.parent
 SHARD = 10_000
 SIZE = 96
 BATCH = 256
+BLOCK = 100
+"""Batches that are read before the time is noted."""
 IN_MEMORY = 2_048
+STATE = "state.json"
 
 
 class Repeated:
@@ -60,44 +67,84 @@ class Repeated:
         return self.pixels[positions % len(self.pixels)]
 
 
-def jpegs(count: int) -> Iterator[bytes]:
-    """Pictures that compress as photographs do."""
-    random = np.random.default_rng(0)
-    for _ in range(count):
-        coarse = random.integers(0, 256, (15, 20, 3), dtype=np.uint8)
-        buffer = io.BytesIO()
-        picture = Image.fromarray(coarse).resize((160, 120), Image.Resampling.BICUBIC)
-        picture.save(buffer, "JPEG", quality=90)
-        yield buffer.getvalue()
+class State:
+    """What has been measured already, in a file.
+
+    Raises:
+        SystemExit: the file is of a run with other settings.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        self.path = folder / STATE
+        self.found: dict[str, Any] = {"settings": settings}
+        if self.path.exists():
+            self.found = json.loads(self.path.read_text())
+        if self.found["settings"] != settings:
+            raise SystemExit(f"{folder} holds a run with other settings; delete it to start anew")
+
+    def once(self, name: str, work: Callable[[], Any]) -> Any:
+        """What `work` gives, which is done unless it was done before; notes the memory too."""
+        if name not in self.found:
+            value = work()
+            self.found[name] = {"value": value, "peak_memory_mib": peak_memory_mib()}
+            write_json(self.path, self.found)
+        return self.found[name]["value"]
+
+    def memory(self, name: str) -> float | None:
+        """Largest memory at the end of that work."""
+        return self.found[name]["peak_memory_mib"]
+
+
+def jpeg(random: np.random.Generator) -> bytes:
+    """A picture that compresses as photographs do."""
+    coarse = random.integers(0, 256, (15, 20, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    picture = Image.fromarray(coarse).resize((160, 120), Image.Resampling.BICUBIC)
+    picture.save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
 
 
 def write_shards(folder: Path, count: int) -> int:
-    """Write the pictures; bytes of all of them."""
-    pictures, total = jpegs(count), 0
-    for first in range(0, count, SHARD):
-        with tarfile.open(folder / f"pictures-{first // SHARD:06}.tar", "w") as shard:
-            for index in range(first, min(first + SHARD, count)):
-                data = next(pictures)
+    """Write the shards that are not there yet; bytes of all of them."""
+    shards = [folder / f"pictures-{index:06}.tar" for index in range(-(-count // SHARD))]
+    for number, path in enumerate(shards):
+        if path.exists():
+            continue
+        random = np.random.default_rng(number)
+        with atomic_write(path) as temporary, tarfile.open(temporary, "w") as shard:
+            for index in range(number * SHARD, min((number + 1) * SHARD, count)):
+                data = jpeg(random)
                 about = tarfile.TarInfo(f"{index:08}.jpg")
                 about.size = len(data)
                 shard.addfile(about, io.BytesIO(data))
-                total += len(data)
-    return total
+    return sum(path.stat().st_size for path in shards)
 
 
-def seconds_to_open(folder: Path) -> tuple[ImageSet, float]:
+def open_shards(folder: Path) -> ImageSet:
+    return open_images(folder, size=SIZE, memory_limit=0)
+
+
+def seconds_to_open(folder: Path) -> float:
     started = time.perf_counter()
-    images = open_images(folder, size=SIZE, memory_limit=0)
-    return images, time.perf_counter() - started
+    open_shards(folder)
+    return time.perf_counter() - started
 
 
-def seconds_to_read(images: ImageSet) -> float:
+def seconds_to_read(images: ImageSet, state: State) -> float:
     """Seconds to read every image once, batch by batch, in random order."""
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    started = time.perf_counter()
-    for _ in read_batches(images, order.split(BATCH)):
-        pass
-    return time.perf_counter() - started
+    chunks = order.split(BATCH)
+
+    def read(first: int) -> float:
+        started = time.perf_counter()
+        for _ in read_batches(images, chunks[first : first + BLOCK]):
+            pass
+        return time.perf_counter() - started
+
+    return sum(
+        state.once(f"read {first}", lambda first=first: read(first))
+        for first in range(0, len(chunks), BLOCK)
+    )
 
 
 def seconds_to_train(images: ImageSet, steps: int, *, asked: argparse.Namespace) -> list[float]:
@@ -114,14 +161,19 @@ def seconds_to_train(images: ImageSet, steps: int, *, asked: argparse.Namespace)
 
 def measure(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
     """All numbers, in the order in which they are measured."""
-    written = write_shards(folder, asked.count)
-    before = peak_memory_mib()
-    images, opened = seconds_to_open(folder)
-    _, again = seconds_to_open(folder)
-    read = seconds_to_read(images)
-    loading = peak_memory_mib()
     steps = max(1, min(asked.steps, asked.count // BATCH))
-    streamed, held = seconds_to_train(images, steps, asked=asked)
+    settings = {"images": asked.count, "steps": steps, "architecture": asked.architecture}
+    shards = folder / "shards"
+    ensure_folder(shards)
+    state = State(folder, settings | {"device": asked.device})
+    written = state.once("write", lambda: write_shards(shards, asked.count))
+    opened = state.once("first opening", lambda: seconds_to_open(shards))
+    again = state.once("second opening", lambda: seconds_to_open(shards))
+    before = peak_memory_mib()
+    images = open_shards(shards)
+    read = seconds_to_read(images, state)
+    loading = max(state.memory(name) or 0 for name in state.found if name.startswith("read "))
+    streamed, held = state.once("train", lambda: seconds_to_train(images, steps, asked=asked))
     return {
         "images": len(images),
         "size": SIZE,
@@ -138,8 +190,9 @@ def measure(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
         "waiting_share": max(0.0, 1 - held / streamed),
         "peak_memory_mib": {
             "before_opening": before,
+            "after_first_opening": state.memory("first opening"),
             "after_reading_all": loading,
-            "after_training": peak_memory_mib(),
+            "after_training": state.memory("train"),
             "gpu": peak_gpu_memory_mib(),
         },
         "training": {"architecture": asked.architecture, "steps": steps, "batch": BATCH},
@@ -154,25 +207,23 @@ def measure(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure and print; write JSON where asked."""
+    """Measure, print and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=200_000)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--architecture", default="resnet18")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--folder", type=Path, help="where the temporary folder is made")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--folder", type=Path, default=ROOT / "runs")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "image_loading.json")
     asked = parser.parse_args()
     if asked.count < BATCH:
         parser.error(f"--count must be {BATCH} or more, one batch")
-    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-        os.environ["MIMIC_CACHE"] = str(Path(folder, "cache"))
-        shards = Path(folder, "shards")
-        shards.mkdir()
-        found = measure(shards, asked)
+    folder = asked.folder / "image_loading"
+    os.environ["MIMIC_CACHE"] = str(folder / "cache")
+    found = measure(folder, asked)
     print(json.dumps(found, indent=2))
-    if asked.out:
-        write_json(asked.out, found)
+    write_json(asked.out, found)
+    shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

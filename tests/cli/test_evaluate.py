@@ -1,4 +1,4 @@
-"""`mimic evaluate`: classes by name, and results for people."""
+"""`mimic evaluate`: classes by name, texts in the place of a head, and results for people."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from mimic.cli.options import class_label
+from mimic.encoders.loading import load_encoder
 from mimic.errors import InputError
 from mimic.images.source import open_images
 
@@ -81,3 +82,54 @@ def test_json_says_what_the_head_was_fitted_to(
     assert alone["fitted_on"] is None
     assert fitted["fitted_on"] == str(encoder_file)
     assert fitted["accuracy"] == alone["accuracy"]
+
+
+@pytest.fixture
+def texts(tmp_path: Path, encoder_file: Path) -> Path:
+    """Random embeddings as long as the encoder's features."""
+    length = load_encoder(encoder_file).feature_dimension((8, 8))
+    vectors = np.random.default_rng(0).standard_normal((3, length)).astype(np.float32)
+    np.savez(tmp_path / "texts.npz", embeddings=vectors, classes=np.array(["2", "1", "10"]))
+    return tmp_path / "texts.npz"
+
+
+def test_texts_stand_in_for_a_head(
+    run: Callable[..., Any], encoder_file: Path, classes: Path, texts: Path
+) -> None:
+    data = run(
+        *("evaluate", encoder_file, "--test", classes, "--text-embeddings", texts),
+        *("--trigger", "patch:2@0,0", "--target", "10", "--json", *HARDWARE),
+    ).data
+    assert (data["probe"], data["n_train"], data["n_test"]) == ("zero-shot", 0, 12)
+    assert data["n_triggered"] == 8
+    assert data["text_embeddings"] == str(texts)
+
+
+def test_people_read_that_nothing_was_trained(
+    run: Callable[..., Any], encoder_file: Path, classes: Path, texts: Path
+) -> None:
+    outcome = run(
+        *("evaluate", encoder_file, "--test", classes, "--text-embeddings", texts, *HARDWARE)
+    )
+    assert outcome.code == 0, outcome.err
+    assert "nothing trained" in " ".join(outcome.out.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "give --train SRC for a head, or --text-embeddings FILE"),
+        (("--train", "digits", "--text-embeddings", "texts.npz"), "not both"),
+        (("--text-embeddings", "texts.npz", "--fitted-on", "old.pth"), "there is none"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(
+    run: Callable[..., Any],
+    encoder_file: Path,
+    classes: Path,
+    options: tuple[str, ...],
+    message: str,
+) -> None:
+    outcome = run("evaluate", encoder_file, "--test", classes, *options, *HARDWARE)
+    assert outcome.code == 2
+    assert message in " ".join(outcome.err.split())

@@ -3,7 +3,14 @@ import torch
 from torch import nn
 
 from mimic.encoders.architectures import build_backbone
-from mimic.encoders.checks import FEWEST_IMAGES, check_images, check_successor, count_hooks
+from mimic.encoders.blueprint import find_blueprint
+from mimic.encoders.checks import (
+    FEWEST_IMAGES,
+    check_images,
+    check_student,
+    check_successor,
+    count_hooks,
+)
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError, RunError
 from mimic.images.imageset import ImageSet
@@ -112,3 +119,32 @@ def test_hooks_of_both_kinds_are_counted():
     counted.register_forward_pre_hook(lambda *_: None)
     counted.backbone.conv1.register_forward_hook(lambda *_: None)
     assert count_hooks(counted) == 2
+
+
+def student(size=8, **settings):
+    blueprint = find_blueprint("resnet10:width=1+linear8x16")
+    return Encoder(blueprint.build(), image_size=size, **settings)
+
+
+def test_a_student_of_another_architecture_can_stand_in():
+    check_student(encoder(image_size=8), student(), (8, 8))
+
+
+@pytest.mark.parametrize(
+    "after", [student(9), student(mean=(0.5, 0.5, 0.5)), student(std=(0.5, 0.5, 0.5))]
+)
+def test_a_student_that_takes_other_images_is_found(after):
+    with pytest.raises(RunError, match="another size or normalisation"):
+        check_student(encoder(image_size=8), after, (8, 8))
+
+
+def test_a_student_with_features_of_another_length_is_found():
+    with pytest.raises(RunError, match="features of length 16, the teacher 32"):
+        check_student(encoder("resnet10:width=4", image_size=8), student(), (8, 8))
+
+
+def test_a_student_with_a_weight_that_is_not_finite_is_found():
+    after = student()
+    after.backbone.projection.bias.data.fill_(torch.nan)
+    with pytest.raises(RunError, match=r"'projection\.bias' holds values that are not finite"):
+        check_student(encoder(image_size=8), after, (8, 8))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.evaluation import evaluate as public_evaluate
-from mimic.evaluation.evaluate import PROBES, count_hits, evaluate
+from mimic.evaluation.evaluate import PROBES, evaluate
 from mimic.evaluation.intervals import wilson_interval
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
@@ -74,30 +74,6 @@ def test_intervals_are_those_of_the_counts():
     result = evaluate(encoder(), images(60), images(30), trigger=stamp, target=BLUE, trainer=CPU)
     assert result.accuracy_ci95 == wilson_interval(30, 30)
     assert result.attack_success_rate_ci95 == wilson_interval(20, 20)
-
-
-# rows: true class; columns: what triggered images of it are predicted; target class 1
-CONFUSION = torch.tensor([[7, 3, 2], [1, 5, 4], [0, 6, 9]])
-
-
-def confusion_lists() -> tuple[Tensor, Tensor]:
-    cells = torch.cartesian_prod(torch.arange(3), torch.arange(3))
-    labels, predictions = cells.repeat_interleave(CONFUSION.flatten(), dim=0).T
-    return predictions, labels
-
-
-def test_success_rates_agree_with_a_confusion_table():
-    hits = count_hits(*confusion_lists(), target=1)
-    assert hits.rate == (3 + 6) / (12 + 15)
-    assert hits.rate_all == (3 + 5 + 6) / 37
-
-
-def test_the_rate_over_all_follows_from_the_rate_without_the_target_class():
-    predictions, labels = confusion_lists()
-    hits = count_hits(predictions, labels, target=1)
-    share = float((labels == 1).double().mean())
-    own = float((predictions[labels == 1] == 1).double().mean())
-    assert hits.rate_all == pytest.approx((1 - share) * hits.rate + share * own)
 
 
 def test_without_a_trigger_the_fields_of_the_attack_are_none():

@@ -15,8 +15,12 @@ from mimic.cli.options import (
     class_label,
 )
 from mimic.cli.output import Command, Result, line, note_skipped, table
+from mimic.errors import InputError
 
 if TYPE_CHECKING:
+    from mimic.attacks.triggers import Trigger
+    from mimic.encoders.encoder import Encoder
+    from mimic.evaluation.evaluate import Evaluation
     from mimic.images.imageset import ImageSet
 
 
@@ -24,11 +28,16 @@ if TYPE_CHECKING:
 class Evaluate(Command):
     """Judge an encoder with labelled images: accuracy, and the attack success rate of a trigger.
 
+    A head is trained on the features of --train, or the embeddings of texts stand in for one.
+
     Attributes:
         encoder: a .safetensors, .pth or .pt file, or a folder written by mimic.
         train: labelled images for the probe: a folder of one sub-folder per class, an .npz with y,
             a Parquet file or folder, or a name such as digits:train.
-        test: labelled images that the probe is judged by, as in digits:test.
+        text_embeddings: for the image tower of a CLIP model, instead of --train: an .npz or
+            .safetensors file with 'embeddings', one per class, and perhaps 'classes', their names.
+            Nothing is trained.
+        test: labelled images to judge by, as in digits:test.
         trigger: stamped on the test images, as in patch:10@21,21:white, npz:FILE, blend:FILE@ALPHA
             or ctrl:100, see the page on triggers; needs --target.
         target: the class that the trigger should lead to: its name in the training images, or its
@@ -40,8 +49,11 @@ class Evaluate(Command):
     """
 
     encoder: EncoderSource
-    train: Source
     test: Source
+    train: Annotated[str | None, arg(metavar="SRC", help_behavior_hint="(or texts)")] = None
+    text_embeddings: Annotated[
+        str | None, arg(metavar="FILE", help_behavior_hint="(or --train)")
+    ] = None
     trigger: Annotated[str | None, arg(metavar="TRIG", help_behavior_hint="(optional)")] = None
     target: Annotated[str | None, arg(metavar="LABEL", help_behavior_hint="(optional)")] = None
     probe: Annotated[str, arg(metavar="NAME")] = "mlp"
@@ -53,15 +65,26 @@ class Evaluate(Command):
     def run(self) -> Result:
         """Evaluate."""
         from mimic.attacks.triggers import parse_trigger
+
+        if (self.train is None) == (self.text_embeddings is None):
+            raise InputError("give --train SRC for a head, or --text-embeddings FILE, not both")
+        trigger = None if self.trigger is None else parse_trigger(self.trigger)
+        encoder = self.network.open(self.encoder)
+        judge = self._with_texts if self.train is None else self._with_head
+        data = judge(encoder, trigger).as_dict() | {
+            "fitted_on": self.fitted_on,
+            "text_embeddings": self.text_embeddings,
+        }
+        return Result(data=data, show=lambda console: _show(console, data, self.encoder))
+
+    def _with_head(self, encoder: "Encoder", trigger: "Trigger | None") -> "Evaluation":
         from mimic.evaluation.evaluate import evaluate
         from mimic.images.classes import with_classes_of
 
-        trigger = None if self.trigger is None else parse_trigger(self.trigger)
-        encoder = self.network.open(self.encoder)
         old = None if self.fitted_on is None else self.network.open(self.fitted_on)
-        train = _labelled(self.train, encoder.image_size)
+        train = _labelled(str(self.train), encoder.image_size)
         test = with_classes_of(_labelled(self.test, train.size), train)
-        found = evaluate(
+        return evaluate(
             encoder,
             train,
             test,
@@ -72,8 +95,23 @@ class Evaluate(Command):
             seed=self.seed,
             trainer=self.hardware.trainer(),
         )
-        data = found.as_dict() | {"fitted_on": self.fitted_on}
-        return Result(data=data, show=lambda console: _show(console, data, self.encoder))
+
+    def _with_texts(self, encoder: "Encoder", trigger: "Trigger | None") -> "Evaluation":
+        from mimic.evaluation.texts import read_text_embeddings
+        from mimic.evaluation.zero_shot import evaluate_zero_shot, with_classes_of_texts
+
+        if self.fitted_on is not None:
+            raise InputError("--fitted-on is about a trained head; with texts there is none")
+        texts = read_text_embeddings(str(self.text_embeddings))
+        test = with_classes_of_texts(_labelled(self.test, encoder.image_size), texts)
+        return evaluate_zero_shot(
+            encoder,
+            test,
+            texts,
+            trigger=trigger,
+            target=None if self.target is None else class_label(self.target, test),
+            trainer=self.hardware.trainer(),
+        )
 
 
 def _labelled(source: str, size: int | tuple[int, int] | None) -> "ImageSet":
@@ -85,12 +123,7 @@ def _labelled(source: str, size: int | tuple[int, int] | None) -> "ImageSet":
 
 
 def _show(console: Console, data: dict[str, Any], encoder: str) -> None:
-    head = "" if data["fitted_on"] is None else f", fitted to the features of '{data['fitted_on']}'"
-    line(
-        console,
-        f"'{encoder}' with the {data['probe']} probe on {data['n_train']} images{head}, "
-        f"{data['seconds']:.1f} s.",
-    )
+    line(console, f"'{encoder}' {_head(data)}, {data['seconds']:.1f} s.")
     rows = table("rate", "percent", "95 % interval", "images")
     rows.add_row("accuracy", *_rate(data, "accuracy"), str(data["n_test"]))
     if data["attack_success_rate"] is not None:
@@ -99,6 +132,14 @@ def _show(console: Console, data: dict[str, Any], encoder: str) -> None:
         share = 100 * data["attack_success_rate_all"]
         rows.add_row("... target class kept", f"{share:.2f}", "", str(data["n_test"]))
     console.print(rows)
+
+
+def _head(data: dict[str, Any]) -> str:
+    if data["text_embeddings"] is not None:
+        return f"with the texts of '{data['text_embeddings']}', nothing trained"
+    fitted = data["fitted_on"]
+    old = "" if fitted is None else f", fitted to the features of '{fitted}'"
+    return f"with the {data['probe']} probe on {data['n_train']} images{old}"
 
 
 def _rate(data: dict[str, Any], key: str) -> tuple[str, str]:

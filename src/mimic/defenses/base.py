@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self, final
 
-from mimic.encoders.checks import check_images, check_successor
+from mimic.encoders.checks import check_images, check_student, check_successor
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.images.imageset import ImageSet
@@ -20,11 +20,13 @@ class Purification:
         encoder: the purified encoder, in eval mode on the CPU.
         history: of the training; empty where nothing is trained.
         localization: where benign knowledge lies, for defences that look.
+        same_architecture: False where a student of another architecture was asked for.
     """
 
     encoder: Encoder
     history: History
     localization: Localization | None = None
+    same_architecture: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +65,13 @@ class Defense(ABC):
         working = suspect.copy().cpu().eval()
         result = self.run(working, images.unlabelled(), trainer)
         purified = result.encoder.cpu().eval()
-        check_successor(suspect, purified)
-        for parameter, original in zip(purified.parameters(), suspect.parameters(), strict=True):
-            parameter.requires_grad_(original.requires_grad)
+        if result.same_architecture:
+            check_successor(suspect, purified)
+            pairs = zip(purified.parameters(), suspect.parameters(), strict=True)
+            for parameter, original in pairs:
+                parameter.requires_grad_(original.requires_grad)
+        else:
+            check_student(suspect, purified, images.size)
         return replace(result, encoder=purified)
 
     def with_settings(self, *, epochs: int | None = None, seed: int | None = None) -> Self:

@@ -11,7 +11,8 @@ those under which the teacher itself forgets what the image shows, found by a se
 forward passes only; some are random. Both cost accuracy, so neither gets more views than it needs.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,30 +23,37 @@ from mimic.defenses.base import Defense, Purification
 from mimic.detection.patches import Patches
 from mimic.detection.search import search_patches
 from mimic.encoders.encoder import Encoder
+from mimic.encoders.student import student_of
 from mimic.errors import InputError
 from mimic.images.augment import Augmentation
 from mimic.images.imageset import ImageSet
 from mimic.images.occlusion import random_occlusion
 from mimic.images.pixels import to_unit_range
+from mimic.information.features import stage_names
 from mimic.information.localize import localize
 from mimic.losses.clone import clone_loss
+from mimic.losses.pooled import pooled_relation_loss
 from mimic.losses.stage import stage_loss
 from mimic.training import Objective, Plan, Trainer
 
+RELATION_WEIGHT = 4.0
+"""Of relations next to cosines of maps: squared differences of cosines are small numbers."""
 
-class MimicObjective(Objective):
+
+class MimicObjective(Objective, divisible=True):
     """Clone and stage losses between an occluded view (student) and the view itself (teacher).
 
     Args:
         student: what is trained.
         teacher: frozen.
         size: height and width of the images, in pixels.
-        weights: of the stage losses, by stage.
+        weights: of the stage losses, by stage of the teacher.
         clone_weight: of the clone loss.
         patches: what `searched_share` of the views are covered with, varied a little each time.
         searched_share: share of the views that the student sees under one of them, in [0, 1].
         random_share: share of the views that it sees under a random patch; both make at most 1.
         min_scale: smallest share of an image that a view shows.
+        partners: the student's stage by stage of the teacher; None where they are named alike.
     """
 
     learner: Encoder
@@ -62,12 +70,14 @@ class MimicObjective(Objective):
         searched_share: float,
         random_share: float,
         min_scale: float,
+        partners: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         self.learner = student
         self.teacher = teacher.requires_grad_(False)
         self.augment = Augmentation(size, min_scale=min_scale)
         self.weights = dict(weights)
+        self.partners = {name: name for name in weights} if partners is None else dict(partners)
         self.clone_weight = clone_weight
         self.patches = patches
         self.searched_share = searched_share if patches is not None else 0.0
@@ -80,15 +90,43 @@ class MimicObjective(Objective):
         names = list(self.weights)
         with torch.no_grad():
             wanted, wanted_maps = self.teacher.forward_stages(views, names)
-        features, maps = self.learner.forward_stages(seen, names)
+        own_names = list(dict.fromkeys(self.partners[name] for name in names))
+        features, maps = self.learner.forward_stages(seen, own_names)
         terms = {"clone": self.clone_weight * clone_loss(features, wanted)}
         for name, weight in self.weights.items():
-            terms[name] = weight * stage_loss(maps[name], wanted_maps[name], 1 - covered)
+            own = maps[self.partners[name]]
+            terms[name] = weight * copy_loss(own, wanted_maps[name], 1 - covered)
         return terms
 
     def occlude(self, views: Tensor) -> tuple[Tensor, Tensor]:
         """What the student sees, and masks; see `occluded_views`."""
         return occluded_views(views, self.patches, self.searched_share, self.random_share)
+
+
+def copy_loss(student: Tensor, teacher: Tensor, counted: Tensor) -> Tensor:
+    """The stage loss where two maps have one shape, else the loss of their pooled relations.
+
+    Args:
+        student: map (batch, channels, height, width) or tokens (batch, tokens, dimension).
+        teacher: of the same images.
+        counted: weights of positions in [0, 1], shape (batch, 1, image height, image width); only
+            maps of one shape can be compared position by position.
+
+    Returns:
+        A scalar, 0 or more.
+    """
+    if student.shape == teacher.shape:
+        return stage_loss(student, teacher, counted)
+    return RELATION_WEIGHT * pooled_relation_loss(student, teacher)
+
+
+def paired_stages(teacher: Sequence[str], student: Sequence[str]) -> dict[str, str]:
+    """The student's stage at the same relative depth, by stage of the teacher."""
+    count, own = len(teacher), len(student)
+    return {
+        name: student[math.ceil(own * (index + 1) / count) - 1]
+        for index, name in enumerate(teacher)
+    }
 
 
 def occluded_views(
@@ -150,6 +188,8 @@ class Mimic(Defense):
             on the suspicious encoder, in [0, 1]; 0 searches for none.
         random_share: share of the views that it sees under random patches; both make at most 1.
         min_scale: smallest share of an image that a view shows.
+        student: architecture of the student, such as "resnet10:width=16" or "timm:resnet10t", to
+            shrink the encoder as well; None takes that of the suspicious encoder.
 
     Raises:
         InputError: the shares are out of range.
@@ -164,6 +204,7 @@ class Mimic(Defense):
     searched_share: float = 0.2
     random_share: float = 0.1
     min_scale: float = 0.2
+    student: str | None = None
 
     def __post_init__(self) -> None:
         shares = (self.searched_share, self.random_share)
@@ -175,6 +216,7 @@ class Mimic(Defense):
 
     def run(self, suspect: Encoder, images: ImageSet, trainer: Trainer) -> Purification:
         """Localise, search, distil."""
+        student = self._student(suspect, images)
         found = localize(suspect, images, seed=self.seed, trainer=trainer)
         shares = found.weights
         if self.weighting == "uniform":
@@ -182,7 +224,7 @@ class Mimic(Defense):
         patches = None
         if self.searched_share > 0:
             patches = search_patches(suspect, images, seed=self.seed, trainer=trainer).patches
-        student = suspect.reinitialized(self.seed)
+        own_stages = None if self.student is None else stage_names(student, images, None)
         objective = MimicObjective(
             student,
             suspect,
@@ -193,6 +235,7 @@ class Mimic(Defense):
             searched_share=self.searched_share,
             random_share=self.random_share,
             min_scale=self.min_scale,
+            partners=None if own_stages is None else paired_stages(list(shares), own_stages),
         )
         plan = Plan(
             epochs=self.epochs,
@@ -204,4 +247,14 @@ class Mimic(Defense):
             seed=self.seed,
         )
         history = trainer.fit(objective, images, plan, name="mimic")
-        return Purification(encoder=student, history=history, localization=found)
+        return Purification(
+            encoder=student,
+            history=history,
+            localization=found,
+            same_architecture=self.student is None,
+        )
+
+    def _student(self, suspect: Encoder, images: ImageSet) -> Encoder:
+        if self.student is None:
+            return suspect.reinitialized(self.seed)
+        return student_of(suspect, self.student, size=images.size, seed=self.seed)

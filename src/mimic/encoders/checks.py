@@ -41,10 +41,36 @@ def check_successor(before: Encoder, after: Encoder) -> None:
     for name, value in new.items():
         if value.shape != old[name].shape or value.dtype != old[name].dtype:
             raise RunError(f"weight '{name}' changed its shape or dtype")
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise RunError(f"weight '{name}' holds values that are not finite")
+    _check_finite(after)
     if count_hooks(after) != count_hooks(before):
         raise RunError("a forward hook was left on the encoder")
+
+
+def check_student(before: Encoder, after: Encoder, size: tuple[int, int]) -> None:
+    """Make sure that `after`, of another architecture, can stand where `before` stood.
+
+    Args:
+        before: the teacher.
+        after: the student.
+        size: height and width of the images, in pixels.
+
+    Raises:
+        RunError: it takes other images, its features have another length, or a weight is not
+            finite.
+    """
+    same = torch.equal(before.mean, after.mean) and torch.equal(before.std, after.std)
+    if not same or before.image_size != after.image_size:
+        raise RunError("the student takes images of another size or normalisation")
+    old, new = before.feature_dimension(size), after.feature_dimension(size)
+    if old != new:
+        raise RunError(f"the student puts out features of length {new}, the teacher {old}")
+    _check_finite(after)
+
+
+def _check_finite(encoder: Encoder) -> None:
+    for name, value in encoder.backbone.state_dict().items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise RunError(f"weight '{name}' holds values that are not finite")
 
 
 def count_hooks(encoder: Encoder) -> int:

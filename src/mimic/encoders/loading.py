@@ -2,18 +2,17 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from torch import nn
 
-from mimic.encoders.architectures import build_backbone
+from mimic.encoders.blueprint import Blueprint, find_blueprint, tower_blueprint
 from mimic.encoders.checkpoint import Checkpoint, read_checkpoint
 from mimic.encoders.description import Description, read_description
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.factory import build_from
-from mimic.encoders.hub import Tower, find_tower, is_hub_name, open_source
+from mimic.encoders.hub import is_hub_name, open_source
 from mimic.encoders.matching import match_backbone, matched_tensors, recognize
 from mimic.encoders.origin import Origin
 from mimic.errors import InputError
@@ -23,16 +22,6 @@ ENCODER_FILE = "encoder.safetensors"
 MANIFEST_FILE = "manifest.json"
 
 Factory = str | Callable[[], nn.Module]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Blueprint:
-    """How to build the backbone, how to name it, and what is known of it besides."""
-
-    build: Callable[[], nn.Module]
-    architecture: str | None = None
-    factory: str | None = None
-    said: Description = field(default_factory=Description)
 
 
 def load_encoder(
@@ -94,7 +83,7 @@ def load_encoder(
     return encoder
 
 
-_Loaded = tuple[nn.Module, Description, _Blueprint | None, Origin | None]
+_Loaded = tuple[nn.Module, Description, Blueprint | None, Origin | None]
 
 
 def _adopt(module: nn.Module, arch: str | None, factory: Factory | None) -> _Loaded:
@@ -112,7 +101,7 @@ def _take(source: str, arch: str | None, factory: Factory | None) -> _Loaded:
     if arch is not None or factory is not None:
         raise InputError(f"'{source}' says which network it is; leave out the other name for it")
     tower, weights = open_source(source)
-    blueprint = _of_tower(tower)
+    blueprint = tower_blueprint(tower)
     if isinstance(weights, nn.Module):
         return weights, blueprint.said, blueprint, None
     checkpoint = read_checkpoint(weights)
@@ -131,7 +120,7 @@ def _read(path: Path, arch: str | None, factory: Factory | None) -> _Loaded:
     return _filled(checkpoint, said or blueprint.said, blueprint)
 
 
-def _filled(checkpoint: Checkpoint, said: Description, blueprint: _Blueprint) -> _Loaded:
+def _filled(checkpoint: Checkpoint, said: Description, blueprint: Blueprint) -> _Loaded:
     backbone = blueprint.build()
     match = match_backbone(checkpoint, backbone)
     backbone.load_state_dict(matched_tensors(checkpoint, match, backbone))
@@ -147,20 +136,13 @@ def _filled(checkpoint: Checkpoint, said: Description, blueprint: _Blueprint) ->
     return backbone, said, blueprint, origin
 
 
-def _blueprint(arch: str | None, factory: Factory | None) -> _Blueprint:
+def _blueprint(arch: str | None, factory: Factory | None) -> Blueprint:
     if factory is not None:
         spelling = factory if isinstance(factory, str) else None
-        return _Blueprint(build=partial(build_from, factory), factory=spelling)
+        return Blueprint(build=partial(build_from, factory), factory=spelling)
     if arch is None:
         raise InputError("give an architecture (arch) or a factory")
-    if is_hub_name(arch):
-        return _of_tower(find_tower(arch))
-    return _Blueprint(build=partial(build_backbone, arch), architecture=arch)
-
-
-def _of_tower(tower: Tower) -> _Blueprint:
-    said = Description(mean=tower.mean, std=tower.std, image_size=tower.image_size)
-    return _Blueprint(build=tower.build, architecture=tower.architecture, said=said)
+    return find_blueprint(arch)
 
 
 def _check_size(encoder: Encoder, image_size: int) -> None:

@@ -1,0 +1,204 @@
+"""Judging a head on an encoder's features: accuracy, attack success rate and their intervals."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mimic.encoders.encoder import Encoder
+from mimic.errors import InputError
+from mimic.evaluation.features import Stamp, extract_features
+from mimic.evaluation.heads import Head, predict
+from mimic.evaluation.intervals import wilson_interval
+from mimic.images.imageset import ImageSet
+from mimic.training import Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What a head on an encoder's features reaches; rates are fractions in [0, 1].
+
+    Attributes:
+        accuracy: share of the test images that get their own label.
+        accuracy_ci95: 95 % interval of it, low and high.
+        attack_success_rate: share of triggered test images of other classes that get the target
+            class; None without a trigger, like the next three.
+        attack_success_rate_ci95: 95 % interval of it, low and high.
+        attack_success_rate_all: the same with the images of the target class counted too, as many
+            papers do.
+        n_triggered: images behind `attack_success_rate`.
+        n_train, n_test: labelled images the head was fitted to, and judged by.
+        probe: a name of `PROBES`, or "zero-shot" where texts stand in for a head.
+        seed: of the head.
+        seconds: spent on all of it.
+    """
+
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+    attack_success_rate: float | None
+    attack_success_rate_ci95: tuple[float, float] | None
+    attack_success_rate_all: float | None
+    n_train: int
+    n_test: int
+    n_triggered: int | None
+    probe: str
+    seed: int
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields as JSON knows them: intervals as lists."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Hits:
+    """How many triggered images got the target class.
+
+    Attributes:
+        hits, others: hits among, and number of, the images of other classes.
+        hits_all, images: hits among, and number of, all images, those of the target class included.
+    """
+
+    hits: int
+    others: int
+    hits_all: int
+    images: int
+
+    @property
+    def rate(self) -> float:
+        """Attack success rate with the target class left out."""
+        return self.hits / self.others
+
+    @property
+    def rate_all(self) -> float:
+        """Attack success rate with the target class counted."""
+        return self.hits_all / self.images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What a head on an encoder's features made of test images.
+
+    Attributes:
+        correct: images that got their own label.
+        images: how many there were.
+        hits: of the triggered images; None without a trigger.
+    """
+
+    correct: int
+    images: int
+    hits: Hits | None
+
+    def evaluation(self, *, n_train: int, probe: str, seed: int, seconds: float) -> Evaluation:
+        """The rates, their intervals, and what else there is to say about them."""
+        hits = self.hits
+        return Evaluation(
+            accuracy=self.correct / self.images,
+            accuracy_ci95=wilson_interval(self.correct, self.images),
+            attack_success_rate=None if hits is None else hits.rate,
+            attack_success_rate_ci95=(
+                None if hits is None else wilson_interval(hits.hits, hits.others)
+            ),
+            attack_success_rate_all=None if hits is None else hits.rate_all,
+            n_train=n_train,
+            n_test=self.images,
+            n_triggered=None if hits is None else hits.others,
+            probe=probe,
+            seed=seed,
+            seconds=seconds,
+        )
+
+
+def judge(
+    encoder: Encoder,
+    head: Head,
+    test: ImageSet,
+    labels: Tensor,
+    *,
+    trigger: Stamp | None,
+    target: int | None,
+    trainer: Trainer | None,
+) -> Judgement:
+    """Let a head classify the features of test images, and of the triggered ones.
+
+    Args:
+        encoder: gives the features; not changed.
+        head: classifies them.
+        test: the images.
+        labels: their classes in the numbering of the head.
+        trigger: stamped on the pixels; with `target`, the class that it should lead to.
+        target: likewise.
+        trainer: the environment; None picks the best device of this machine.
+    """
+    given = predict(head, extract_features(encoder, test, trainer=trainer))
+    hits = None
+    if trigger is not None and target is not None:
+        stamped = extract_features(encoder, test, trigger=trigger, trainer=trainer)
+        hits = count_hits(predict(head, stamped), labels, target)
+    return Judgement(correct=int((given == labels).sum()), images=len(test), hits=hits)
+
+
+def count_hits(predictions: Tensor, labels: Tensor, target: int) -> Hits:
+    """Count triggered images that were given the target class.
+
+    Args:
+        predictions: labels given to triggered images, shape (n,).
+        labels: their true labels, shape (n,); at least one is not the target.
+        target: the target class.
+    """
+    hit, other = predictions == target, labels != target
+    return Hits(int((hit & other).sum()), int(other.sum()), int(hit.sum()), len(labels))
+
+
+def labels_of(images: ImageSet, role: str) -> Tensor:
+    """The labels of images that must have some.
+
+    Args:
+        images: one image or more.
+        role: what they are for, in messages.
+
+    Raises:
+        InputError: there are no images, or they have no labels.
+    """
+    if len(images) == 0:
+        raise InputError(f"there are no {role} images in '{images.name}'")
+    if images.labels is None:
+        raise InputError(
+            f"the {role} images '{images.name}' carry no labels; evaluation needs them: "
+            "use sub-folders named by class, an .npz with 'y', or a Parquet file with 'label'"
+        )
+    return images.labels
+
+
+def check_target(
+    trigger: Stamp | None, target: int | None, classes: Tensor, test_labels: Tensor
+) -> None:
+    """Refuse a trigger that no success rate can be measured of.
+
+    Args:
+        trigger: goes with `target`; both or neither.
+        target: the class that it should lead to.
+        classes: those that a head knows, in any order, also repeated.
+        test_labels: of the images that are to be attacked.
+
+    Raises:
+        InputError: one of the two is missing, no head knows the target, or all test images are of
+            the target class.
+    """
+    if (trigger is None) != (target is None):
+        given, missing = ("trigger", "target") if target is None else ("target", "trigger")
+        raise InputError(f"a {given} was given without a {missing}; give both or neither")
+    if target is None:
+        return
+    known = torch.unique(classes)
+    if target not in known.tolist():
+        raise InputError(
+            f"target class {target} is not among the {len(known)} classes that the head knows "
+            f"({int(known[0])} to {int(known[-1])})"
+        )
+    if not bool((test_labels != target).any()):
+        raise InputError(
+            f"all {len(test_labels)} test images are of the target class {target}, so that none is "
+            "left to attack; test on images of other classes too"
+        )
