@@ -34,7 +34,8 @@ def purify(
         trainer: where and how to train; by default the best device, with a progress bar.
 
     Returns:
-        The purified encoder, in eval mode on the CPU, and how it came about.
+        The purified encoder, in eval mode on the CPU, and how it came about. Nothing is verified:
+        `mimic.verify(encoder, result.encoder, images)` decides whether it worked.
 
     Raises:
         InputError: the method is unknown, or the images do not fit the encoder.

@@ -6,9 +6,12 @@ import signal
 from dataclasses import replace
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from mimic.benchmark.cells import clean_images, judged, run_cell
+from mimic.benchmark.cells import clean_images, encoder_file, judged, run_cell
 from mimic.benchmark.grid import Cell
+from mimic.defenses import Nothing
 from mimic.defenses.finetune import FineTune, FineTuneObjective
 from mimic.encoders.loading import load_encoder
 from mimic.errors import InterruptedRunError, RunError
@@ -61,6 +64,30 @@ def test_a_defence_that_does_nothing_gives_the_rates_of_the_suspect(cell, tmp_pa
     card = run_cell(nothing, work=tmp_path)
     assert card.results["digits"]["knn"].accuracy == suspect["digits"]["knn"].accuracy
     assert card.images_per_second is None
+
+
+@pytest.mark.parametrize(("largest", "dtype"), [(1.0, torch.half), (1e5, torch.float32)])
+def test_the_encoder_is_kept_in_the_precision_that_holds_it(
+    cell, tmp_path, monkeypatch, largest, dtype
+):
+    nothing = replace(cell, defense=Nothing())
+    suspect = load_encoder(cell.scenario.encoder)
+    with torch.no_grad():
+        suspect.backbone.bn1.bias[0] = largest
+    monkeypatch.setattr("mimic.benchmark.cells._suspect", lambda _: suspect)
+    assert not run_cell(nothing, work=tmp_path / "work", keep=tmp_path / "cards").failed
+    (kept,) = (tmp_path / "cards").iterdir()
+    assert kept == encoder_file(tmp_path / "cards", cell.stem)
+    stored = load_file(kept)
+    assert stored["conv1.weight"].dtype == dtype
+    expected = suspect.backbone.state_dict()
+    assert all(torch.equal(stored[name], expected[name].to(stored[name].dtype)) for name in stored)
+
+
+def test_a_failed_cell_keeps_no_encoder(cell, tmp_path, monkeypatch):
+    monkeypatch.setattr("mimic.benchmark.cells.judged", None)
+    assert run_cell(replace(cell, defense=Nothing()), work=tmp_path, keep=tmp_path / "cards").failed
+    assert not (tmp_path / "cards").exists()
 
 
 def test_a_task_without_a_target_has_no_success_rate(cell):

@@ -29,6 +29,11 @@ def test_seeds_and_hardware_have_defaults(write):
     assert (bench.device, bench.precision) == ("auto", "auto")
 
 
+@pytest.mark.parametrize(("line", "kept"), [("", True), ("keep_encoders = false\n", False)])
+def test_purified_encoders_are_kept_unless_it_is_said(write, line, kept):
+    assert read_config(write(line, HEAD, SCENARIO, SCRATCH)).keep_encoders is kept
+
+
 @pytest.mark.parametrize(
     ("parts", "message"),
     [

@@ -94,9 +94,18 @@ class Elsewhere(Serial):
             assert not (self.folder / "work").exists()
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_purified_encoders_are_kept_beside_the_cards(bench, cells, tmp_path, keep):
+    run_bench(replace(bench, keep_encoders=keep), tmp_path, executor=Serial())
+    kept = {path.stem for path in (tmp_path / "cards").glob("*.safetensors")}
+    assert kept == ({cell.stem for cell in cells} if keep else set())
+    assert len(load_cards(tmp_path)) == len(cells)
+
+
 def test_a_machine_that_does_not_see_the_folder_keeps_checkpoints_elsewhere(bench, tmp_path):
     cards = run_bench(bench, tmp_path, executor=Elsewhere(folder=tmp_path))
     assert [card.error for card in cards] == [None, None]
+    assert not list(tmp_path.rglob("cards/*.safetensors"))
 
 
 def test_nothing_runs_where_the_start_is_refused(bench, tmp_path):

@@ -55,6 +55,33 @@ def test_a_finding_is_exit_code_1(
 
 
 @pytest.mark.usefixtures("hasty")
+def test_a_scan_is_reported_for_people_programs_and_code_scanning(
+    run, encoder_file, many, monkeypatch, tmp_path
+):
+    calibrate(monkeypatch, -9.0)
+    out = tmp_path / "found"
+    outcome = run("scan", encoder_file, "--images", many, "--out", out, *HARDWARE)
+    assert outcome.code == 1
+    html = (out / "report.html").read_text(encoding="utf-8")
+    assert "Do not build on this encoder" in html
+    facts = json.loads((out / "report.json").read_text())
+    command = f"mimic scan {encoder_file} --images {many} --out {out} --device cpu"
+    assert facts["command"] == f"{command} --precision 32-true"
+    (result,) = json.loads((out / "scan.sarif").read_text())["runs"][0]["results"]
+    assert result["properties"]["pValue"] == facts["scan"]["p_value"]
+    assert str(out / "report.html") in outcome.out
+
+
+@pytest.mark.usefixtures("hasty")
+def test_without_a_folder_nothing_is_written(run, encoder_file, many, monkeypatch, tmp_path):
+    calibrate(monkeypatch, 9.0)
+    before = sorted(tmp_path.rglob("*"))
+    outcome = run("scan", encoder_file, "--images", many, "--json", *HARDWARE)
+    assert outcome.data["report"] is None
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("hasty")
 def test_people_read_the_verdict_first(run, encoder_file, many, monkeypatch):
     calibrate(monkeypatch, -9.0)
     outcome = run("scan", encoder_file, "--images", many, *HARDWARE)
@@ -73,6 +100,11 @@ def test_an_encoder_that_shows_nothing_is_not_accepted_in_its_own_place(
     )
     assert (outcome.code, outcome.data["verdict"]) == (1, "undecided")
     assert json.loads((tmp_path / "found" / "verify.json").read_text()) == outcome.data
+    html = (tmp_path / "found" / "report.html").read_text(encoding="utf-8")
+    assert "Not decided whether the purified encoder can be used" in html
+    facts = json.loads((tmp_path / "found" / "report.json").read_text())
+    assert facts["verification"]["verdict"] == "undecided"
+    assert [one["role"] for one in facts["encoders"]] == ["before", "after"]
 
 
 @pytest.mark.usefixtures("hasty")

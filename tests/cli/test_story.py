@@ -52,7 +52,7 @@ def purified(folder: Path, attacked: dict[str, Any]) -> dict[str, Any]:
         patched.setattr("mimic.information.estimate.Fitting", partial(Fitting, steps=4))
         return step(
             *("purify", attacked["encoder"], "--images", "digits:train", "--ratio", 0.1),
-            *("--epochs", 1, "--out", folder / "pure"),
+            *("--epochs", 1, "--no-verify", "--out", folder / "pure"),
         )
 
 
@@ -98,14 +98,15 @@ def test_purify_tells_what_it_did(purified: dict[str, Any]) -> None:
     assert set(purified) == {
         *("encoder", "sha256", "drop_in", "drop_in_sha256", "manifest", "method", "images_used"),
         *("skipped", "epochs", "seed", "seconds", "images_per_second", "estimator", "stages"),
-        *("silent_channels", "verification"),
+        *("silent_channels", "verification", "attempts", "report", "facts", "card"),
     }
     assert set(purified["stages"][0]) == {"name", "mutual_information", "standard_error", "weight"}
     assert (purified["method"], purified["images_used"], purified["epochs"]) == ("mimic", 140, 1)
 
 
-def test_purify_claims_no_verification(purified: dict[str, Any]) -> None:
+def test_purify_claims_nothing_that_was_not_verified(purified: dict[str, Any]) -> None:
     verification = purified["verification"]
+    assert set(verification) == {"verdict", "reasons", "mean_cosine"}
     assert verification["verdict"] == "undecided"
     assert "mimic verify" in verification["reasons"][0]
     assert -1.001 <= verification["mean_cosine"] <= 1.001
@@ -119,7 +120,7 @@ def test_evaluate_judges_a_purified_folder_by_the_contract(purified: dict[str, A
     assert set(found) == {
         *("accuracy", "accuracy_ci95", "attack_success_rate", "attack_success_rate_ci95"),
         *("attack_success_rate_all", "n_train", "n_test", "n_triggered", "probe", "seed"),
-        *("seconds", "fitted_on"),
+        *("seconds", "fitted_on", "text_embeddings"),
     }
     assert 0 <= found["accuracy"] <= 1
     assert (found["n_train"], found["n_test"]) == (1400, 397)

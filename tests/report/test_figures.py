@@ -1,3 +1,5 @@
+import re
+
 from mimic.report.figures import (
     Cloud,
     Rate,
@@ -67,3 +69,13 @@ def test_percent_keeps_one_decimal_and_does_not_break_the_line():
 
 def test_an_interval_names_both_ends():
     assert interval(0.951, 0.984) == "95.1 to 98.4\u00a0%"
+
+
+def test_figures_to_compare_have_the_same_axes():
+    def drawn(*points):
+        cloud = Cloud(name="n", points=points, colour="#3182bd", marker="o")
+        return cloud_chart([cloud], description="d", name="c", limits=((-1, 1), (-1, 1)))
+
+    marks = re.compile(r'<use[^>]* x="([\d.]+)" y="([\d.]+)"')
+    alone, among_others = drawn((0, 0)), drawn((0, 0), (0.9, 0.9))
+    assert marks.findall(alone)[0] == marks.findall(among_others)[0]

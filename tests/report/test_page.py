@@ -1,4 +1,19 @@
-from mimic.report.page import Cell, Check, Figure, Page, Row, Section, Table, render
+from mimic.report.page import (
+    Card,
+    Cell,
+    Check,
+    Figure,
+    Gallery,
+    Highlight,
+    Page,
+    Picture,
+    PictureGroup,
+    PictureRow,
+    Row,
+    Section,
+    Table,
+    render,
+)
 
 
 def _page(**changes) -> Page:
@@ -61,3 +76,34 @@ def test_a_heading_names_its_section_for_screen_readers():
 
 def test_drawings_use_the_font_of_the_page():
     assert ".figures svg text { font-family: var(--font) !important; }" in render(_page())
+
+
+PICTURE = Picture(source="data:image/png;base64,AA==", alt="what <it> shows")
+
+
+def test_highlights_stand_before_the_sections():
+    shown = Highlight(label="a label", value="7", note="a note", tone="bad")
+    html = render(_page(highlights=(shown,), sections=(Section(heading="h"),)))
+    assert '<div class="bad"><dt>a label</dt><dd><strong>7</strong><small>a note' in html
+    assert html.index("a label") < html.index("<h2")
+
+
+def test_many_sections_get_a_list_of_contents():
+    sections = tuple(Section(heading=f"part {number}") for number in range(3))
+    assert '<li><a href="#section-3">part 2</a></li>' in render(_page(sections=sections))
+    assert "<nav" not in render(_page(sections=sections[:2]))
+
+
+def test_a_card_shows_its_pictures_with_words():
+    section = Section(heading="h", cards=(Card(heading="c", text="t", pictures=(PICTURE,)),))
+    html = render(_page(sections=(section,)))
+    assert 'alt="what &lt;it&gt; shows"><figcaption></figcaption>' in html
+
+
+def test_the_image_of_a_group_spans_its_rows():
+    rows = tuple(PictureRow(name=name, pictures=(PICTURE,)) for name in ("a", "b"))
+    group = PictureGroup(lead=PICTURE, rows=rows)
+    gallery = Gallery(caption="c", lead="image", columns=("1",), groups=(group,))
+    html = render(_page(sections=(Section(heading="h", gallery=gallery),)))
+    assert html.count('<td class="lead-picture" rowspan="2">') == 1
+    assert html.count('<th scope="row">') == 2

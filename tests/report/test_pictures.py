@@ -9,7 +9,13 @@ from PIL import Image
 
 from mimic.errors import InputError
 from mimic.report.figures import Rate
-from mimic.report.pictures import accuracy_floor, data_uri, draw_result_picture, encoder_rates
+from mimic.report.pictures import (
+    accuracy_floor,
+    data_uri,
+    draw_result_picture,
+    encoder_rates,
+    thumbnail,
+)
 
 
 def test_a_data_uri_holds_the_pixels():
@@ -47,3 +53,18 @@ def test_another_file_is_refused_with_what_to_do(content, tmp_path):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"is not the demo\.json of a demo"):
         draw_result_picture(tmp_path / "demo.json", tmp_path / "demo.png")
+
+
+@pytest.mark.parametrize(
+    ("size", "small"),
+    [((8, 8), (8, 8)), ((64, 64), (16, 16)), ((64, 32), (16, 8)), ((99, 1), (16, 1))],
+)
+def test_a_thumbnail_keeps_the_proportions(size, small):
+    image = torch.zeros(3, *size, dtype=torch.uint8)
+    assert tuple(thumbnail(image, most=16).shape[1:]) == small
+
+
+def test_a_thumbnail_averages_the_pixels_that_it_replaces():
+    image = torch.arange(16, dtype=torch.uint8).reshape(1, 4, 4).repeat(3, 1, 1) * 10
+    expected = torch.tensor([[25, 45], [105, 125]], dtype=torch.uint8)
+    assert torch.equal(thumbnail(image, most=2), expected.repeat(3, 1, 1))

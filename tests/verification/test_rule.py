@@ -3,6 +3,7 @@
 import pytest
 
 from mimic.detection.scan import Scan
+from mimic.verification.canary import SURVIVES, TOOK, Canary, Pull
 from mimic.verification.doors import OldDoor
 from mimic.verification.rule import CLOSED, KEPT, LOST, OPEN, Decision, decide
 from mimic.verification.utility import Kept, Utility
@@ -49,8 +50,30 @@ def kept(share: float) -> Utility:
     )
 
 
-def decided(*, before="suspicious", after="clean", doors=None, neighbours=0.8) -> Decision:
-    return decide(scanned(before), scanned(after), doors or (door(0.0),), kept(neighbours))
+def canary(left: float | None) -> Canary:
+    """Our own door, of which a share is left; None where it could not be implanted."""
+    weak, strong = Pull(triggered=0.1, plain=0.0), Pull(triggered=1.0, plain=0.0)
+    return Canary(
+        trigger="a patch",
+        untouched=weak,
+        implanted=weak if left is None else strong,
+        purified=None if left is None else Pull(triggered=left, plain=0.0),
+        images=100,
+        seconds=1.0,
+    )
+
+
+def decided(
+    *, before="suspicious", after="clean", doors=None, neighbours=0.8, known=None, seen=False
+) -> Decision:
+    return decide(
+        scanned(before),
+        scanned(after),
+        doors or (door(0.0),),
+        kept(neighbours),
+        canary=known,
+        seen=seen,
+    )
 
 
 def test_a_closed_door_and_kept_work_are_accepted():
@@ -68,6 +91,7 @@ def test_a_closed_door_and_kept_work_are_accepted():
         ({"neighbours": (LOST + KEPT) / 2}, "undecided", "may have lost"),
         ({"before": "clean"}, "undecided", "no trigger was found"),
         ({"doors": (door(0.0), door(OPEN + 0.01, "pattern"))}, "not_accepted", "still open"),
+        ({"known": canary(SURVIVES + 0.01)}, "not_accepted", "51 % is left"),
     ],
 )
 def test_one_bad_answer_is_enough(changed, verdict, reason):
@@ -90,4 +114,24 @@ def test_a_family_that_gains_no_more_than_usual_is_not_held_against_the_new_enco
 
 def test_the_reasons_name_the_numbers():
     assert "60 % more" in decided().reasons[0]
-    assert decided().thresholds == {"closed": CLOSED, "open": OPEN, "kept": KEPT, "lost": LOST}
+    assert decided().thresholds == {
+        **{"closed": CLOSED, "open": OPEN, "kept": KEPT, "lost": LOST},
+        **{"took": TOOK, "survives": SURVIVES},
+    }
+
+
+def test_a_canary_that_is_gone_changes_no_verdict():
+    assert decided(known=canary(0.1)).verdict == "accepted"
+    assert decided(known=canary(0.1), before="clean").verdict == "undecided"
+
+
+def test_a_canary_that_could_not_be_implanted_is_ignored_and_said():
+    decision = decided(known=canary(None))
+    assert decision.verdict == "accepted"
+    assert "could not be implanted" in decision.reasons[-1]
+
+
+def test_images_that_were_purified_with_are_said():
+    decision = decided(seen=True)
+    assert decision.verdict == "accepted"
+    assert "images that it was purified with" in decision.reasons[-1]

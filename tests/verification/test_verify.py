@@ -1,33 +1,16 @@
 """Verification from end to end: a copy is refused, a clean encoder in its place is not."""
 
 import json
-from functools import partial
 
 import pytest
 
-from mimic.detection import families
-from mimic.detection import scan as scanning
-from mimic.detection.calibration import Calibration
-from mimic.detection.gathering import gather
-from mimic.detection.search import search_patches
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.training import Trainer
 from mimic.verification.verify import verify
 
+pytestmark = pytest.mark.usefixtures("hasty")
 TRAINER = Trainer(device="cpu", precision="32-true")
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Patches alone, quickly; on clean encoders they take away up to 0.4 beyond random ones."""
-    quick = partial(search_patches, population=128, rounds=4, judged_on=16)
-    monkeypatch.setattr(families, "search_patches", quick)
-    monkeypatch.setattr(families, "gather", partial(gather, steps=2))
-    monkeypatch.setattr(scanning, "FAMILIES", {"patch": families.search_patch})
-    values = tuple(0.05 * index for index in range(21))
-    known = Calibration(kind="made up", values={"patch": values})
-    monkeypatch.setattr(scanning, "shipped_calibration", lambda: known)
 
 
 def test_a_copy_of_the_old_encoder_is_not_accepted(with_door, noise):
@@ -52,7 +35,21 @@ def test_where_nothing_was_there_nothing_is_shown(without_door, noise):
 def test_everything_is_json(with_door, without_door, noise):
     found = verify(with_door, without_door, noise, trainer=TRAINER)
     said = json.loads(json.dumps(found.as_dict(), allow_nan=False))
-    assert set(said) >= {"verdict", "reasons", "old_doors", "scan_before", "scan_after", "utility"}
+    assert set(said) == {
+        *("verdict", "reasons", "thresholds", "old_doors", "scan_before", "scan_after", "utility"),
+        *("canary", "images", "images_used", "seen", "seconds"),
+    }
+    assert (said["images"], said["images_used"], said["seen"]) == ("images", 160, False)
+    assert said["canary"] is None
+
+
+def test_a_scan_that_was_made_before_is_not_made_again(with_door, without_door, noise):
+    first = verify(with_door, with_door, noise, trainer=TRAINER)
+    again = verify(with_door, without_door, noise, scan_before=first.scan_before, trainer=TRAINER)
+    whole = verify(with_door, without_door, noise, trainer=TRAINER)
+    assert again.scan_before is first.scan_before
+    assert again.old_doors == whole.old_doors
+    assert again.decision == whole.decision
 
 
 def test_few_images_are_refused(with_door, without_door, noise):

@@ -15,6 +15,7 @@ from mimic.benchmark.cards import Failure, ResultCard, Results
 from mimic.benchmark.grid import Cell
 from mimic.benchmark.meter import Meter, commit, peak_gpu_memory_mib, peak_memory_mib
 from mimic.encoders.encoder import Encoder
+from mimic.encoders.export import save_encoder
 from mimic.encoders.loading import load_encoder
 from mimic.errors import InterruptedRunError, RunError
 from mimic.evaluation.evaluate import Evaluation, evaluate
@@ -36,7 +37,7 @@ class Purified:
     memory: Mapping[str, float | None]
 
 
-def run_cell(cell: Cell, *, work: Path) -> ResultCard:
+def run_cell(cell: Cell, *, work: Path, keep: Path | None = None) -> ResultCard:
     """Run one cell to its card; an unfinished one goes on from its checkpoints.
 
     A cell that fails has a card too, with its error; its checkpoints are dropped then. Those of a
@@ -45,6 +46,7 @@ def run_cell(cell: Cell, *, work: Path) -> ResultCard:
     Args:
         cell: what to run.
         work: folder of folders for checkpoints, one per cell.
+        keep: folder for the purified encoder of a cell that does not fail; None keeps none.
 
     Raises:
         InterruptedRunError: SIGINT or SIGTERM arrived; the state is saved.
@@ -54,6 +56,9 @@ def run_cell(cell: Cell, *, work: Path) -> ResultCard:
         done = _purified(cell, suspect, _checkpoints(cell, work))
         started = time.monotonic()
         results = judged(cell, done.encoder)
+        evaluation_seconds = time.monotonic() - started
+        if keep is not None:
+            _keep(done.encoder, encoder_file(keep, cell.stem))
     except InterruptedRunError:
         raise
     except Exception as error:
@@ -65,10 +70,15 @@ def run_cell(cell: Cell, *, work: Path) -> ResultCard:
         results=results,
         images_used=done.images_used,
         seconds=done.seconds,
-        evaluation_seconds=time.monotonic() - started,
+        evaluation_seconds=evaluation_seconds,
         images_per_second=done.history.images_per_second if done.history.steps else None,
         **done.memory,
     )
+
+
+def encoder_file(folder: Path, stem: str) -> Path:
+    """Where the purified encoder of a cell is kept: beside its card."""
+    return folder / f"{stem}.safetensors"
 
 
 def failed(cell: Cell, error: Exception) -> ResultCard:
@@ -156,6 +166,14 @@ def _purified(cell: Cell, suspect: Encoder, folder: Path) -> Purified:
             "peak_gpu_memory_mib": peak_gpu_memory_mib(),
         },
     )
+
+
+def _keep(encoder: Encoder, path: Path) -> None:
+    """Write an encoder in half precision; in full where a weight is too large for that."""
+    try:
+        save_encoder(encoder, path, half=True)
+    except RunError:
+        save_encoder(encoder, path)
 
 
 def _card(cell: Cell, **measured: Any) -> ResultCard:

@@ -43,6 +43,7 @@ class Bench:
         probes: names of `PROBES`.
         device: as `Trainer` takes it.
         precision: likewise.
+        keep_encoders: whether each purified encoder is kept beside its card.
     """
 
     scenarios: tuple[Scenario, ...]
@@ -53,6 +54,7 @@ class Bench:
     probes: tuple[str, ...] = ("mlp",)
     device: str = "auto"
     precision: str = "auto"
+    keep_encoders: bool = True
 
     def __post_init__(self) -> None:
         if bool(self.ratios) == bool(self.counts):
@@ -84,6 +86,7 @@ class _Document:
     probes: tuple[str, ...] = ("mlp",)
     device: str = "auto"
     precision: str = "auto"
+    keep_encoders: bool = True
 
 
 def read_config(path: str | Path) -> Bench:
@@ -128,6 +131,7 @@ def _bench(values: Mapping[str, Any], *, home: Path) -> Bench:
         probes=asked.probes,
         device=asked.device,
         precision=asked.precision,
+        keep_encoders=asked.keep_encoders,
     )
 
 

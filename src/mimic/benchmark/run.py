@@ -63,7 +63,8 @@ def run_bench(
 
     Args:
         config: a TOML file, or what `read_config` made of one.
-        folder: where cards go (DIR/cards), and checkpoints until then (DIR/work).
+        folder: where cards and purified encoders go (DIR/cards), and checkpoints until then
+            (DIR/work).
         executor: a name of `EXECUTORS`, or one of your own.
         workers: cells at a time, for an executor given by name; None lets it choose.
         cluster: where the executor "ray" runs cells, and what each of them takes; likewise.
@@ -96,7 +97,7 @@ def run_bench(
             if confirm is not None:
                 outlook = _estimated(outlook, folder, show=progress)
             if confirm is None or confirm(outlook):
-                _run(outlook, cards, executor, folder, show=progress)
+                _run(outlook, cards, executor, folder, keep=bench.keep_encoders, show=progress)
         except (KeyboardInterrupt, InterruptedRunError) as error:
             raise InterruptedRunError(
                 f"interrupted; {len(cards)} of {len(cells)} cells have a card in "
@@ -128,12 +129,14 @@ def _run(
     executor: Executor,
     folder: Path,
     *,
+    keep: bool,
     show: bool,
 ) -> None:
     """Run what is to be done and add its cards, on disk and to `cards`."""
     seconds = {cell.stem: outlook.seconds.get(cell.stem) for cell in outlook.todo}
     work = folder / WORK
-    run = partial(_run_cell, folder=folder.absolute(), lock=(folder / LOCK).read_text("utf-8"))
+    lock = (folder / LOCK).read_text("utf-8")
+    run = partial(_run_cell, folder=folder.absolute(), lock=lock, keep=keep)
     with (
         closing(executor(outlook.todo, run)) as finished,
         GridProgress(seconds, show=show) as bar,
@@ -149,21 +152,22 @@ def _run(
             empty.rmdir()
 
 
-def _run_cell(cell: Cell, *, folder: Path, lock: str) -> ResultCard:
+def _run_cell(cell: Cell, *, folder: Path, lock: str, keep: bool) -> ResultCard:
     """Run a cell on whatever machine this is.
 
     Args:
         cell: what to run.
         folder: of the benchmark. A machine that does not see it keeps checkpoints in a temporary
-            folder, so that a cell that is stopped there starts anew.
+            folder, so that a cell that is stopped there starts anew, and no encoder.
         lock: what is written in the lock of that folder, to know it by.
+        keep: whether the purified encoder is kept.
     """
     try:
         seen = (folder / LOCK).read_text("utf-8") == lock
     except OSError:
         seen = False
     if seen:
-        return run_cell(cell, work=folder / WORK)
+        return run_cell(cell, work=folder / WORK, keep=folder / CARDS if keep else None)
     with TemporaryDirectory(prefix="mimic-") as elsewhere:
         return run_cell(cell, work=Path(elsewhere))
 

@@ -1,14 +1,18 @@
-"""A folder that holds a finished purification is never overwritten by another one."""
+"""What a folder with a finished purification says, which is never overwritten by another one."""
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from mimic.cli.output import say
 from mimic.cli.runs import differing
 from mimic.errors import InputError
 from mimic.files import sha256
+
+if TYPE_CHECKING:
+    from mimic.defenses import Defense
 
 _MANIFEST = "manifest.json"
 
@@ -44,15 +48,52 @@ def finished_report(
     if files is None:
         return None
     say("note", f"'{folder}' is finished; nothing was done")
-    return {**files, "manifest": str(path), **manifest["report"]}
+    return {**files, "manifest": str(path), **_pages(folder), **manifest["report"]}
+
+
+def recorded_defense(source: str) -> "Defense":
+    """The defence that gave a purified encoder, with its settings, as the manifest has them.
+
+    Args:
+        source: the folder that `mimic purify` wrote, or a file in it.
+
+    Raises:
+        InputError: there is no manifest beside it, or it names settings that mimic does not know.
+    """
+    from mimic.benchmark.schema import check_names, parse
+    from mimic.purification import find_defense
+
+    place = Path(source).expanduser()
+    path = (place if place.is_dir() else place.parent) / _MANIFEST
+    if not path.is_file():
+        raise InputError(
+            f"there is no {_MANIFEST} beside '{source}' that says how it was purified; a canary "
+            "needs a folder that 'mimic purify' wrote"
+        )
+    manifest = _read(path)
+    defense = find_defense(parse(str, manifest["settings"].get("method"), "its method"))
+    said = parse(Mapping[str, Any], manifest["report"]["attempts"][-1]["settings"], "its settings")
+    known = [field.name for field in fields(defense) if field.init]
+    hints = get_type_hints(type(defense))
+    check_names(said, known, "setting", f"'{path}'")
+    return replace(defense, **{name: parse(hints[name], said[name], name) for name in said})
+
+
+def _pages(folder: Path) -> dict[str, str | None]:
+    """What people read, by its key in the JSON; None for what is no longer there."""
+    names = {"report": "report.html", "facts": "report.json", "card": "README.md"}
+    return {
+        key: str(folder / name) if (folder / name).is_file() else None
+        for key, name in names.items()
+    }
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        if manifest["settings"]["command"] == "purify" and manifest["report"]:
+        if manifest["settings"]["command"] == "purify" and manifest["report"]["attempts"][-1]:
             return manifest
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError):
         pass
     raise InputError(
         f"'{path.parent}' holds a {_MANIFEST} that is not of 'mimic purify'; choose another folder"

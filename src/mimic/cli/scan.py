@@ -17,6 +17,7 @@ from mimic.cli.options import (
     Source,
 )
 from mimic.cli.output import Command, Result, line, table
+from mimic.cli.respell import respell
 from mimic.cli.runs import optional_folder
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class Scan(Command):
         encoder: a .safetensors, .pth or .pt file, a folder written by mimic, or a name such as
             timm:resnet18@FILE.
         images: 64 or more clean images without labels, of the kind that the encoder was trained on.
-        out: folder for scan.json and pictures of what was found.
+        out: folder for report.html, which people read, the same as report.json, scan.sarif for
+            code-scanning pages, scan.json, and pictures of what was found.
         seed: of the searches.
     """
 
@@ -55,10 +57,15 @@ class Scan(Command):
         with optional_folder(self.out) as folder:
             encoder = self.network.open(self.encoder)
             images = self.sample.open(self.images, size=encoder.image_size, seed=self.seed)
-            found = scan(encoder, images, seed=self.seed, trainer=self.hardware.trainer())
-            data = found.as_dict() | {"pictures": []}
+            trainer = self.hardware.trainer()
+            found = scan(encoder, images, seed=self.seed, trainer=trainer)
+            data = found.as_dict() | {"pictures": [], "report": None, "facts": None, "sarif": None}
             if folder is not None:
+                from mimic.report.dossier import Context, write_scan_report
+
+                context = Context(command=respell("scan", self), seed=self.seed, trainer=trainer)
                 data["pictures"] = [str(path) for path in write_pictures(found, images, folder)]
+                data |= write_scan_report(folder, encoder, images, found, context=context)
                 write_json(folder / "scan.json", data)
         return Result(
             data=data,
@@ -107,5 +114,5 @@ def _show(console: Console, data: Mapping[str, Any], encoder: str) -> None:
         )
     console.print(rows)
     line(console, f"Compared with {data['calibration']}. {data['seconds']:.0f} s.")
-    for path in data["pictures"]:
+    for path in filter(None, (data["report"], data["facts"], data["sarif"], *data["pictures"])):
         line(console, f"  {path}")

@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 
 from mimic.cli.options import EncoderOptions, HardwareOptions, SampleOptions, Seed, Source
 from mimic.cli.output import Command, Result, line, table
+from mimic.cli.respell import respell
 from mimic.cli.runs import optional_folder
 
 
@@ -24,8 +25,10 @@ class Verify(Command):
         after: the purified one, likewise.
         images: 128 or more clean images without labels, best some that the purification did not
             see.
-        out: folder for verify.json.
+        out: folder for report.html, which people read, the same as report.json, and verify.json.
         seed: of the searches.
+        canary: implant a backdoor of our own into a copy of BEFORE, purify the copy as the manifest
+            beside AFTER says, and see what is left. Takes as long as the purification did.
     """
 
     before: Annotated[Positional[str], arg(metavar="BEFORE")]
@@ -34,20 +37,30 @@ class Verify(Command):
     out: Annotated[str | None, arg(metavar="DIR", help_behavior_hint="(optional)")] = None
     sample: SampleOptions = field(default_factory=SampleOptions)
     seed: Seed = 0
+    canary: bool = False
     network: EncoderOptions = field(default_factory=EncoderOptions)
     hardware: HardwareOptions = field(default_factory=HardwareOptions)
 
     def run(self) -> Result:
         """Verify and, where asked, write every number."""
+        from mimic.cli.finished import recorded_defense
         from mimic.files import write_json
         from mimic.verification.verify import verify
 
         with optional_folder(self.out) as folder:
             before, after = self.network.open(self.before), self.network.open(self.after)
             images = self.sample.open(self.images, size=before.image_size, seed=self.seed)
-            found = verify(before, after, images, seed=self.seed, trainer=self.hardware.trainer())
-            data = found.as_dict()
+            trainer = self.hardware.trainer()
+            canary = recorded_defense(self.after) if self.canary else None
+            found = verify(before, after, images, canary=canary, seed=self.seed, trainer=trainer)
+            data = found.as_dict() | {"report": None, "facts": None}
             if folder is not None:
+                from mimic.report.dossier import Context, write_verification_report
+
+                context = Context(command=respell("verify", self), seed=self.seed, trainer=trainer)
+                data |= write_verification_report(
+                    folder, before, after, images, found, context=context
+                )
                 write_json(folder / "verify.json", data)
         return Result(
             data=data,
@@ -73,3 +86,5 @@ def _show(console: Console, data: Mapping[str, Any]) -> None:
             )
     console.print(rows)
     line(console, f"{data['seconds']:.0f} s.")
+    for path in filter(None, (data["report"], data["facts"])):
+        line(console, f"  {path}")

@@ -24,7 +24,8 @@ COLOURS: Mapping[str, str] = {
 _OTHER = "#8a7f8d"
 _MARKERS = "oXDs^v"
 _WIDTH = 4.0
-_GRID: dict[str, Any] = {"color": INK, "alpha": 0.15, "linewidth": 0.8}
+GRID: dict[str, Any] = {"color": INK, "alpha": 0.15, "linewidth": 0.8}
+"""How grid lines are drawn."""
 
 Point = Sequence[float]
 
@@ -72,7 +73,7 @@ def rate_chart(rates: Sequence[Rate], *, label: str, name: str, lowest: float = 
         lowest: where the axis begins, in [0, 1).
     """
     with drawing_style():
-        figure = _figure(0.7 + 0.38 * len(rates))
+        figure = new_figure(0.7 + 0.38 * len(rates))
         draw_rates(figure.add_subplot(), rates, label=label, lowest=lowest)
         told = "; ".join(f"{r.name} {percent(r.value)}, {interval(r.low, r.high)}" for r in rates)
         return inline_svg(figure, name=name, description=f"{label}, with 95 % intervals: {told}.")
@@ -95,7 +96,7 @@ def draw_rates(axes: "Axes", rates: Sequence[Rate], *, label: str, lowest: float
     margin = 2 * (1 - lowest)
     axes.set_xlim(100 * lowest - margin, 100 + margin)
     axes.set_xlabel(f"{label} (%)")
-    axes.grid(axis="x", **_GRID)
+    axes.grid(axis="x", **GRID)
     axes.tick_params(axis="y", length=0)
 
 
@@ -117,7 +118,7 @@ def information_chart(
         name: of the figure on its page.
     """
     with drawing_style():
-        figure = _figure(0.7 + 0.38 * len(stages))
+        figure = new_figure(0.7 + 0.38 * len(stages))
         axes = figure.add_subplot()
         rows = range(len(stages))
         axes.barh(rows, nats, xerr=errors, height=0.6, color=COLOURS["clean"], ecolor=INK)
@@ -129,7 +130,7 @@ def information_chart(
         axes.set_yticks(rows, labels=stages)
         axes.set_ylim(len(stages) - 0.4, -1.0)
         axes.set_xlabel("mutual information with the feature (nats)")
-        axes.grid(axis="x", **_GRID)
+        axes.grid(axis="x", **GRID)
         axes.tick_params(axis="y", length=0)
         rows_told = zip(stages, nats, errors, weights, strict=True)
         told = "; ".join(f"{s} {n:.2f} ± {e:.2f}, {percent(w)}" for s, n, e, w in rows_told)
@@ -150,7 +151,7 @@ def loss_chart(curves: Mapping[str, Sequence[float]], *, name: str) -> str:
     palette = [*COLOURS.values(), "#b5679b", "#b3861b"]
     styles = ("solid", "dashed", "dotted", "dashdot")
     with drawing_style():
-        figure = _figure(2.6)
+        figure = new_figure(2.6)
         axes = figure.add_subplot()
         for index, (term, values) in enumerate(curves.items()):
             axes.plot(
@@ -166,22 +167,29 @@ def loss_chart(curves: Mapping[str, Sequence[float]], *, name: str) -> str:
         axes.set_xlabel("epoch")
         axes.set_ylabel("weighted loss")
         axes.set_ylim(bottom=0)
-        axes.grid(**_GRID)
+        axes.grid(**GRID)
         _legend_below(axes, len(curves))
         told = "; ".join(f"{term} {v[0]:.3f} to {v[-1]:.3f}" for term, v in curves.items())
         return inline_svg(figure, name=name, description=f"Loss by epoch, first to last: {told}.")
 
 
-def cloud_chart(clouds: Sequence[Cloud], *, description: str, name: str) -> str:
+def cloud_chart(
+    clouds: Sequence[Cloud],
+    *,
+    description: str,
+    name: str,
+    limits: tuple[Point, Point] | None = None,
+) -> str:
     """Points in a plane; the later clouds lie on top.
 
     Args:
         clouds: one kind of points each.
         description: what the picture shows, for those who do not see it.
         name: of the figure on its page.
+        limits: ends of both axes, for figures that are to be compared; None fits them.
     """
     with drawing_style():
-        figure = _figure(3.6)
+        figure = new_figure(3.6)
         axes = figure.add_subplot()
         for cloud in clouds:
             axes.plot(
@@ -196,6 +204,9 @@ def cloud_chart(clouds: Sequence[Cloud], *, description: str, name: str) -> str:
                 alpha=0.8,
                 label=cloud.name,
             )
+        if limits is not None:
+            axes.set_xlim(*limits[0])
+            axes.set_ylim(*limits[1])
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_xlabel("first principal component")
@@ -214,7 +225,8 @@ def interval(low: float, high: float) -> str:
     return f"{100 * low:.1f} to {100 * high:.1f}\u00a0%"
 
 
-def _figure(height: float) -> "Figure":
+def new_figure(height: float) -> "Figure":
+    """An empty figure as wide as all others, `height` inches high."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(_WIDTH, height))

@@ -31,12 +31,69 @@ class Picture:
     Attributes:
         source: a data URI.
         alt: what it shows, for those who do not see it.
-        caption: a few words.
+        caption: a few words; none in a gallery, whose headings say what it is.
+        marked: draw attention to it.
     """
 
     source: str
     alt: str
+    caption: str = ""
+    marked: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """Some pictures of one thing, side by side, with what there is to say about it.
+
+    Attributes:
+        heading: what it is.
+        text: a sentence or two.
+        pictures: with captions.
+    """
+
+    heading: str
+    text: str
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureRow:
+    """Pictures under named columns.
+
+    Attributes:
+        name: its heading.
+        note: a few words under the heading.
+        pictures: one per column.
+    """
+
+    name: str
+    pictures: tuple[Picture, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureGroup:
+    """Rows about the same image, which stands before them."""
+
+    lead: Picture
+    rows: tuple[PictureRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """A table of pictures.
+
+    Attributes:
+        caption: what it shows, and how to read it.
+        lead: heading of the images that stand before the rows.
+        columns: headings of the others.
+        groups: from top to bottom.
+    """
+
     caption: str
+    lead: str
+    columns: tuple[str, ...]
+    groups: tuple[PictureGroup, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +148,9 @@ class Section:
         checks: rules that hold or do not.
         table: the numbers.
         pictures: small images, side by side.
+        cards: pictures of several things, each with its own words.
         figures: drawings, side by side where there is room.
+        gallery: a table of pictures.
         notes: a list of remarks.
     """
 
@@ -100,8 +159,27 @@ class Section:
     checks: tuple[Check, ...] = ()
     table: Table | None = None
     pictures: tuple[Picture, ...] = ()
+    cards: tuple[Card, ...] = ()
     figures: tuple[Figure, ...] = ()
+    gallery: Gallery | None = None
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Highlight:
+    """A number to see at first glance.
+
+    Attributes:
+        label: what it is.
+        value: the number.
+        note: how to read it.
+        tone: whether it is good news.
+    """
+
+    label: str
+    value: str
+    note: str
+    tone: Tone = "neutral"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +194,7 @@ class Page:
         sections: in reading order.
         provenance: names and values: settings, versions, files and their SHA-256.
         command: what makes the same report again.
+        highlights: the numbers behind the verdict.
     """
 
     title: str
@@ -125,6 +204,7 @@ class Page:
     sections: tuple[Section, ...]
     provenance: Mapping[str, str]
     command: str
+    highlights: tuple[Highlight, ...] = ()
 
 
 def render(page: Page) -> str:

@@ -7,6 +7,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -28,6 +30,22 @@ def data_uri(image: Tensor) -> str:
     buffer = BytesIO()
     Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(buffer, format="PNG")
     return "data:image/png;base64," + b64encode(buffer.getvalue()).decode()
+
+
+def thumbnail(image: Tensor, *, most: int) -> Tensor:
+    """An image whose longer side has at most `most` pixels; smaller ones are passed on.
+
+    Args:
+        image: uint8 RGB, shape (3, height, width).
+        most: pixels, 1 or more.
+    """
+    longest = max(image.shape[1:])
+    if longest <= most:
+        return image
+    height, width = (max(1, round(side * most / longest)) for side in image.shape[1:])
+    picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+    small = np.array(picture.resize((width, height), Image.Resampling.BOX))
+    return torch.from_numpy(small).permute(2, 0, 1)
 
 
 def encoder_rates(encoders: Sequence[Mapping[str, Any]], key: str) -> list[Rate]:

@@ -3,6 +3,7 @@
 Each of three questions gets an answer, and the worst one counts. A purification is accepted only
 where a door was found before, it is closed now, no other one is there, and the work is still done.
 Where nothing was found before, nothing shows that something was removed, and the verdict is open.
+A canary, where there is one, can only add a fourth answer that is against it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mimic.detection.scan import Scan
+from mimic.verification.canary import SURVIVES, TOOK, Canary
 from mimic.verification.doors import OldDoor
 from mimic.verification.utility import Utility
 
@@ -21,6 +23,14 @@ TYPICAL = 0.5
 """P-value of a family from which on it gains no more than clean encoders do, and is not tried."""
 KEPT, LOST = 0.60, 0.50
 """Share of mutual neighbours from which the work is still done, and below which it is not."""
+_SEEN = (
+    "it was judged by images that it was purified with, which flatters it a little; images that "
+    "the purification has not seen are the stricter test"
+)
+_NOT_TAKEN = (
+    "the canary says nothing: our own backdoor could not be implanted (its trigger leads {} of the "
+    "way to its reference)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +39,8 @@ class Decision:
 
     Attributes:
         verdict: see the rule above.
-        reasons: one sentence for each question, the decisive ones first.
+        reasons: one sentence for each question, the decisive ones first; then what has to be known
+            about how it was judged.
         thresholds: that were applied, by name.
     """
 
@@ -38,7 +49,15 @@ class Decision:
     thresholds: dict[str, float]
 
 
-def decide(before: Scan, after: Scan, doors: Iterable[OldDoor], utility: Utility) -> Decision:
+def decide(
+    before: Scan,
+    after: Scan,
+    doors: Iterable[OldDoor],
+    utility: Utility,
+    *,
+    canary: Canary | None = None,
+    seen: bool = False,
+) -> Decision:
     """Apply the rule.
 
     Args:
@@ -46,14 +65,28 @@ def decide(before: Scan, after: Scan, doors: Iterable[OldDoor], utility: Utility
         after: scan of the new one.
         doors: the triggers found on the old one, tried on both.
         utility: what the new one keeps.
+        canary: what the same purification does to a door that is known.
+        seen: whether the purification was made with the images that judge it.
     """
     answers = [*_old_doors(before, tuple(doors)), _new_door(after), _work(utility)]
+    notes = [_SEEN] if seen else []
+    if canary is not None and canary.took:
+        answers.append(_canary(canary))
+    elif canary is not None:
+        notes.insert(0, _NOT_TAKEN.format(_percent(canary.implanted.strength)))
     order: Sequence[Verdict] = ("not_accepted", "undecided", "accepted")
     answers.sort(key=lambda answer: order.index(answer[0]))
     return Decision(
         verdict=answers[0][0],
-        reasons=tuple(reason for _, reason in answers),
-        thresholds={"closed": CLOSED, "open": OPEN, "kept": KEPT, "lost": LOST},
+        reasons=(*(reason for _, reason in answers), *notes),
+        thresholds={
+            "closed": CLOSED,
+            "open": OPEN,
+            "kept": KEPT,
+            "lost": LOST,
+            "took": TOOK,
+            "survives": SURVIVES,
+        },
     )
 
 
@@ -96,6 +129,16 @@ def _work(utility: Utility) -> tuple[Verdict, str]:
     if shared >= LOST:
         return "undecided", f"it may have lost some of its work: {found}"
     return "not_accepted", f"it no longer does the same work: {found}"
+
+
+def _canary(canary: Canary) -> tuple[Verdict, str]:
+    found = (
+        f"of a backdoor that we implanted ourselves, {_percent(canary.surviving)} is left after "
+        "the same purification"
+    )
+    if canary.surviving < SURVIVES:
+        return "accepted", f"the canary is gone: {found}"
+    return "not_accepted", f"the canary survives: {found}"
 
 
 def _percent(share: float) -> str:

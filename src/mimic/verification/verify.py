@@ -4,15 +4,19 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mimic.defenses.base import Defense
 from mimic.detection.scan import FEWEST_IMAGES, Scan, scan
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
+from mimic.verification.canary import Canary, measure_canary
 from mimic.verification.doors import OldDoor, measure_old_door
 from mimic.verification.rule import Decision, decide
 from mimic.verification.utility import Utility, measure_utility
 
+FEWEST = 2 * FEWEST_IMAGES
+"""Images: one half to search with, one half to judge by."""
 _MOST_IMAGES = 2000
 
 
@@ -26,6 +30,10 @@ class Verification:
         scan_after: of the new one.
         old_doors: by family, what the triggers found on the old encoder do to the new one.
         utility: what the new encoder keeps.
+        canary: what the same purification does to a door that is known, or None.
+        images: where the images come from.
+        images_used: how many of them were looked at.
+        seen: whether the purification was made with them.
         seconds: the time it took.
     """
 
@@ -34,6 +42,10 @@ class Verification:
     scan_after: Scan
     old_doors: tuple[OldDoor, ...]
     utility: Utility
+    canary: Canary | None
+    images: str
+    images_used: int
+    seen: bool
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -46,6 +58,10 @@ class Verification:
             "scan_before": self.scan_before.as_dict(),
             "scan_after": self.scan_after.as_dict(),
             "utility": self.utility.as_dict(),
+            "canary": None if self.canary is None else self.canary.as_dict(),
+            "images": self.images,
+            "images_used": self.images_used,
+            "seen": self.seen,
             "seconds": self.seconds,
         }
 
@@ -55,6 +71,9 @@ def verify(
     after: Encoder,
     images: ImageSet,
     *,
+    seen: bool = False,
+    canary: Defense | None = None,
+    scan_before: Scan | None = None,
     seed: int = 0,
     trainer: Trainer | None = None,
 ) -> Verification:
@@ -65,30 +84,28 @@ def verify(
         after: the purified one.
         images: clean, unlabelled images, 128 or more; one half is searched with, the other half
             judges. No more than 2,000 are used.
-        seed: of the searches and of the split.
-        trainer: the environment; None picks the best device of this machine, with progress.
+        seen: whether the purification was made with these images; the reasons say so then.
+        canary: the defence that gave `after`, with its settings, to run it on a backdoor of our
+            own as well; see `measure_canary`. Takes about as long as the purification did.
+        scan_before: of an earlier verification with the same old encoder, images and seed, which
+            saves half of the time.
+        seed: of the searches, of the split and of the canary.
+        trainer: the environment; no checkpoints are kept. None picks the best device of this
+            machine, with progress.
 
     Raises:
         InputError: there are too few images, they do not fit one of the encoders, or the encoders
             expect images of different sizes.
+        RunError: a search or the canary failed.
     """
-    if len(images) < 2 * FEWEST_IMAGES:
-        raise InputError(
-            f"a verification needs {2 * FEWEST_IMAGES} clean images or more, not {len(images)}: "
-            "one half to search with, one half to judge by"
-        )
-    if None not in (sizes := (before.image_size, after.image_size)) and sizes[0] != sizes[1]:
-        raise InputError(
-            f"the encoders expect images of {before.image_size} and {after.image_size} pixels; "
-            "a trigger can be tried on both only where the sizes are the same"
-        )
+    _check(before, after, images)
     started = time.monotonic()
-    trainer = trainer or Trainer(progress=True)
+    trainer = replace(trainer or Trainer(progress=True), folder=None, resume=False)
     quiet = replace(trainer, progress=False)
     some = images.sample(count=min(len(images), _MOST_IMAGES), seed=seed).unlabelled()
     half = len(some) // 2
     searched, judges = some.subset(range(half)), some.subset(range(half, len(some)))
-    scan_before = scan(before, searched, seed=seed, trainer=trainer)
+    scan_before = scan_before or scan(before, searched, seed=seed, trainer=trainer)
     scan_after = scan(after, searched, seed=seed, trainer=trainer)
     old_doors = tuple(
         measure_old_door(before, after, doors, judges, trainer=quiet) for doors in scan_before.doors
@@ -96,11 +113,31 @@ def verify(
     utility = measure_utility(
         before, after, judges, seed=seed, trainer=replace(quiet, precision="32-true")
     )
+    known = None
+    if canary is not None:
+        known = measure_canary(before, canary, some, seed=seed, trainer=trainer)
     return Verification(
-        decision=decide(scan_before, scan_after, old_doors, utility),
+        decision=decide(scan_before, scan_after, old_doors, utility, canary=known, seen=seen),
         scan_before=scan_before,
         scan_after=scan_after,
         old_doors=old_doors,
         utility=utility,
+        canary=known,
+        images=images.name,
+        images_used=len(some),
+        seen=seen,
         seconds=time.monotonic() - started,
     )
+
+
+def _check(before: Encoder, after: Encoder, images: ImageSet) -> None:
+    if len(images) < FEWEST:
+        raise InputError(
+            f"a verification needs {FEWEST} clean images or more, not {len(images)}: "
+            "one half to search with, one half to judge by"
+        )
+    if None not in (sizes := (before.image_size, after.image_size)) and sizes[0] != sizes[1]:
+        raise InputError(
+            f"the encoders expect images of {before.image_size} and {after.image_size} pixels; "
+            "a trigger can be tried on both only where the sizes are the same"
+        )

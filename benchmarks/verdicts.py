@@ -1,0 +1,267 @@
+"""How often the verdict of a verification is right, over purifications whose truth is known.
+
+    python benchmarks/verdicts.py [FOLDER ...]
+
+Each FOLDER is one that `mimic bench` wrote, with its encoders kept; the runs of
+`benchmarks/reference.py` are looked at without being named. Suspects are found by their SHA-256 in
+zoo/ and runs/bank. Every purification is verified with 2,000 images that it has not seen, without
+labels and without its trigger. Verdicts are kept in runs/verdicts, so that the command can be
+interrupted; at its end results/verdicts.json is written.
+
+A purification is a success where its accuracy is at most 5 points below that of the encoder before
+the attack on every task of its card, and its attack success rate at most 5 points above on those
+that the attack aims at.
+Images are read from the folder named by MIMIC_DATA (default ../shared/data).
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mimic.benchmark import ResultCard, Results
+from mimic.benchmark.cards import CARDS, read_result
+from mimic.benchmark.cells import encoder_file
+from mimic.benchmark.meter import commit
+from mimic.detection.scan import Scan
+from mimic.encoders.loading import load_encoder
+from mimic.files import sha256, write_json
+from mimic.images.imageset import ImageSet
+from mimic.images.source import open_images
+from mimic.training import Trainer
+from mimic.verification.verify import verify
+from mimic.zoo.members import provenance
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("MIMIC_DATA", ROOT.parent / "shared" / "data"))
+KEPT, RESULT = ROOT / "runs" / "verdicts", ROOT / "results" / "verdicts.json"
+IMAGES, POINTS = 2000, 0.05
+CALIBRATED_ON = ("badencoder",)
+"""Attacks that the thresholds of the rule have seen; all others are held out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """What an encoder reaches on a task; no success rate where the attack does not aim at it."""
+
+    accuracy: float
+    attack_success_rate: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A purification with its truth.
+
+    Attributes:
+        name: of its card, with the folder that it is in.
+        attack: on the suspect.
+        defense: that purified it.
+        before: file of the suspect.
+        after: file of the purified encoder.
+        images: source of the clean images.
+        used: how many of them the purification got.
+        seed: that chose them.
+        rates: by task, of the purified encoder and of the one before the attack; one task at least
+            has success rates.
+    """
+
+    name: str
+    attack: str
+    defense: str
+    before: Path
+    after: Path
+    images: str
+    used: int
+    seed: int
+    rates: Mapping[str, tuple[Rates, Rates]]
+
+    @property
+    def success(self) -> bool:
+        return all(
+            own.accuracy >= clean.accuracy - POINTS
+            and (own.attack_success_rate or 0) <= (clean.attack_success_rate or 0) + POINTS
+            for own, clean in self.rates.values()
+        )
+
+
+def benched(folder: Path, suspects: Mapping[str, Path]) -> Iterator[Pair]:
+    """Pairs of a benchmark; cells that failed or whose truth is not known are left out."""
+    for path in sorted((folder / CARDS).glob("*.json")):
+        card = read_result(path)
+        after = encoder_file(path.parent, path.stem)
+        rates = _card_rates(card)
+        if card.attack is None or not rates or not after.exists():
+            continue
+        if card.encoder_sha256 not in suspects:
+            print(f"{path.stem}: its suspect is nowhere", flush=True)
+            continue
+        yield Pair(
+            name=f"{folder.name}_{path.stem}",
+            attack=card.attack,
+            defense=card.label,
+            before=suspects[card.encoder_sha256],
+            after=after,
+            images=card.images,
+            used=card.images_used,
+            seed=card.seed,
+            rates=rates,
+        )
+
+
+def referenced(suspects: Mapping[str, Path]) -> Iterator[Pair]:
+    """Pairs of `benchmarks/reference.py`."""
+    clean = json.loads((ROOT / "zoo" / "small-clean.json").read_text())["expected"]
+    for path in sorted((ROOT / "results" / "small-badencoder").glob("*.json")):
+        card = json.loads(path.read_text())
+        after = ROOT / "runs" / path.stem / "purified.safetensors"
+        if after.exists():
+            own = card["results"]
+            yield Pair(
+                name=path.stem,
+                attack="badencoder",
+                defense=card["variant"],
+                before=suspects[card["encoder_sha256"]],
+                after=after,
+                images=card["images"]["source"],
+                used=card["images"]["count"],
+                seed=card["seed"],
+                rates={task: (_rates(own[task]), _rates(clean[task])) for task in own},
+            )
+
+
+def _rates(found: Mapping[str, Any]) -> Rates:
+    return Rates(accuracy=found["accuracy"], attack_success_rate=found["attack_success_rate"])
+
+
+def _card_rates(card: ResultCard) -> dict[str, tuple[Rates, Rates]]:
+    """Of all tasks and probes; empty where the card does not know those of the clean encoder."""
+    clean: Results = card.controls.get("clean", {})
+    found = {
+        f"{task}, {probe}": (_rates(asdict(own)), _rates(asdict(clean[task][probe])))
+        for task, probes in card.results.items()
+        for probe, own in probes.items()
+        if probe in clean.get(task, {})
+    }
+    aimed = [both for both in found.values() if both[0].attack_success_rate is not None]
+    known = bool(aimed) and all(clean.attack_success_rate is not None for _, clean in aimed)
+    return found if known else {}
+
+
+def known_suspects() -> dict[str, Path]:
+    """Files of encoders by their SHA-256."""
+    return {
+        sha256(path): path
+        for folder in (ROOT / "zoo", ROOT / "runs" / "bank")
+        for path in sorted(folder.glob("*.safetensors"))
+    }
+
+
+@cache
+def unseen(source: str, used: int, seed: int, size: int | None) -> ImageSet:
+    """Images of the same source that the purification did not get."""
+    images = open_images(f"{DATA}/{source}", size=size).unlabelled()
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(images), generator=generator)  # as `ImageSet.sample` draws them
+    return images.subset(order[used : used + IMAGES])
+
+
+class Judge:
+    """Verifies pairs; a suspect is searched once for all that are judged by the same images."""
+
+    def __init__(self) -> None:
+        self.scans: dict[tuple[Any, ...], Scan] = {}
+
+    def __call__(self, pair: Pair) -> dict[str, Any]:
+        before, after = load_encoder(pair.before), load_encoder(pair.after)
+        key = (pair.before, pair.images, pair.used, pair.seed)
+        found = verify(
+            before,
+            after,
+            unseen(pair.images, pair.used, pair.seed, before.image_size),
+            scan_before=self.scans.get(key),
+            trainer=Trainer(),
+        )
+        self.scans[key] = found.scan_before
+        return found.as_dict()
+
+
+def row_of(pair: Pair, judge: Judge) -> dict[str, Any]:
+    """What is known of a pair; its verification is run unless it is there already."""
+    path = KEPT / f"{pair.name}.json"
+    digests = {"before_sha256": sha256(pair.before), "after_sha256": sha256(pair.after)}
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    if any(kept.get(name) != digest for name, digest in digests.items()):
+        kept = digests | {"verification": judge(pair)}
+        write_json(path, kept)
+    found = kept["verification"]
+    return {
+        "name": pair.name,
+        "attack": pair.attack,
+        "defense": pair.defense,
+        "success": pair.success,
+        "verdict": found["verdict"],
+        "reasons": found["reasons"],
+        "rates": {task: [asdict(rates) for rates in both] for task, both in pair.rates.items()},
+        "residues": {door["family"]: door["residue"] for door in found["old_doors"]},
+        "p_value_before": found["scan_before"]["p_value"],
+        "p_value_after": found["scan_after"]["p_value"],
+        "mutual_neighbours": found["utility"]["mutual_neighbours"]["value"],
+    }
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How often the verdict is right; where it is open it is neither right nor wrong."""
+
+    def count(verdict: str, *, success: bool) -> int:
+        return sum(row["verdict"] == verdict and row["success"] is success for row in rows)
+
+    right = count("accepted", success=True) + count("not_accepted", success=False)
+    wrong = count("accepted", success=False) + count("not_accepted", success=True)
+    return {
+        "pairs": len(rows),
+        "successes": sum(row["success"] for row in rows),
+        "agreement": right / (right + wrong) if right + wrong else None,
+        "failed_but_accepted": count("accepted", success=False),
+        "succeeded_but_not_accepted": count("not_accepted", success=True),
+        "undecided_successes": count("undecided", success=True),
+        "undecided_failures": count("undecided", success=False),
+    }
+
+
+def main() -> None:
+    """Verify what has no verdict yet, and count."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER")
+    asked = parser.parse_args()
+    suspects, judge, rows = known_suspects(), Judge(), []
+    pairs = [*referenced(suspects)]
+    for folder in asked.folders:
+        pairs += benched(folder, suspects)
+    # those that share the search of their suspect follow one another
+    for pair in sorted(pairs, key=lambda pair: (pair.before, pair.images, pair.used, pair.seed)):
+        rows.append(row_of(pair, judge))
+        print(pair.name, "success" if pair.success else "failure", rows[-1]["verdict"], flush=True)
+    held_out = [row for row in rows if row["attack"] not in CALIBRATED_ON]
+    made = {
+        "command": "python benchmarks/verdicts.py " + " ".join(map(str, asked.folders)),
+        "commit": commit(),
+    }
+    settings = {"images": IMAGES, "points": POINTS, "calibrated_on": list(CALIBRATED_ON)}
+    counts = {
+        "all": summary(rows),
+        "calibrated": summary([row for row in rows if row["attack"] in CALIBRATED_ON]),
+        "held_out": summary(held_out),
+    }
+    write_json(RESULT, made | provenance() | settings | {"counts": counts, "pairs": rows})
+
+
+if __name__ == "__main__":
+    main()

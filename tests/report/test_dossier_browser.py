@@ -1,0 +1,170 @@
+"""Reports in headless Chromium: they say nothing, fetch nothing, and fit any screen.
+
+Where MIMIC_SCREENSHOTS names a folder, the beginnings of the reports that lie there as .html are
+written there as pictures.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from mimic.report.dossier.page import dossier_page
+from mimic.report.page import render
+
+from .dossier_support import dossier
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="a browser is driven through playwright: pip install playwright"
+)
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="there is no Chromium on the path (Debian: apt-get install chromium)"
+)
+PATIENCE = 60_000
+KINDS = ("scan", "verification", "purification")
+CONTRAST = """() => {
+  const shades = (text) => text.match(/[\\d.]+/g).slice(0, 3)
+    .map((v) => (text.startsWith("rgb") ? v / 255 : Number(v)))
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+  const light = (text) => shades(text).reduce((s, v, i) => s + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (node) => {
+    const colour = getComputedStyle(node).backgroundColor;
+    return /, 0\\)$|transparent/.test(colour) ? behind(node.parentElement) : colour;
+  };
+  return Array.from(document.querySelectorAll("p, li, th, td, small, strong, dt, dd, a, h1, h3"))
+    .filter((node) => node.textContent.trim())
+    .map((node) => {
+      const [a, b] = [light(getComputedStyle(node).color), light(behind(node))];
+      return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    });
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        # The sandbox is not available to root, as whom containers run.
+        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def addresses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Of a made-up report of each kind."""
+    folder = tmp_path_factory.mktemp("reports")
+    for kind in KINDS:
+        html = render(dossier_page(dossier(kind)))
+        (folder / f"{kind}.html").write_text(html, encoding="utf-8")
+    return {kind: (folder / f"{kind}.html").as_uri() for kind in KINDS}
+
+
+@pytest.fixture
+def heard() -> list[str]:
+    """What the page said and asked for: console, errors, dialogs, requests."""
+    return []
+
+
+@pytest.fixture
+def visit(browser: Any, heard: list[str]) -> Iterator[Any]:
+    """Opens an address in a browser of its own settings."""
+    contexts = []
+
+    def open_page(address: str, **settings: Any) -> Any:
+        context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | settings))
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        page.on("console", lambda message: heard.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: heard.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: heard.append(f"dialog: {dialog.message}"))
+        page.on("request", lambda request: heard.append(request.url))
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_report_says_nothing_and_fetches_nothing(visit, heard, addresses, kind):
+    visit(addresses[kind]).wait_for_load_state()
+    fetched = [said for said in heard if not said.startswith("data:")]
+    assert fetched == [addresses[kind]]
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_report_is_never_wider_than_the_screen(visit, addresses, kind, width):
+    page = visit(addresses[kind], viewport={"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_a_phone_no_table_is_cut_off(visit, addresses, kind):
+    page = visit(addresses[kind], viewport={"width": 390, "height": 844})
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll("table, .gallery")].filter((node) =>
+          node.scrollWidth > node.parentElement.clientWidth + 1).length"""
+    )
+    assert cut == 0
+
+
+def test_every_picture_is_drawn(visit, addresses):
+    page = visit(addresses["purification"])
+    sizes = page.evaluate("[...document.images].map((i) => Math.min(i.naturalWidth, i.width))")
+    assert len(sizes) > 30
+    assert min(sizes) > 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_text_stands_out_from_its_ground(visit, addresses, kind, scheme):
+    found = visit(addresses[kind], color_scheme=scheme).evaluate(CONTRAST)
+    assert len(found) > 50
+    assert min(found) >= 4.5
+
+
+def test_the_contents_lead_to_the_sections_by_keyboard(visit, addresses):
+    page = visit(addresses["verification"])
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("location.hash") == "#section-1"
+
+
+def test_a_wide_gallery_can_be_scrolled_by_keyboard(visit, addresses):
+    page = visit(addresses["scan"], viewport={"width": 200, "height": 600})
+    gallery = page.locator(".gallery").first
+    gallery.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('.gallery').scrollLeft > 0")
+
+
+def test_a_report_is_printed_dark_on_white(visit, addresses):
+    page = visit(addresses["scan"], color_scheme="dark")
+    page.emulate_media(media="print")
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == "rgb(255, 255, 255)"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_pictures_for_the_docs(visit, addresses, tmp_path, scheme, width):
+    folder = Path(os.environ.get("MIMIC_SCREENSHOTS", tmp_path))
+    reports = {file.stem: file.resolve().as_uri() for file in folder.glob("*.html")}
+    for name, address in (reports or addresses).items():
+        file = folder / f"{name}-{scheme}-{width}.png"
+        page = visit(address, color_scheme=scheme, viewport={"width": width, "height": 1000})
+        with Image.open(BytesIO(page.screenshot())) as picture:
+            corner = picture.convert("L").getpixel((2, 2))
+            assert picture.size == (width, 1000)
+            picture.convert("RGB").quantize(256).save(file, optimize=True)
+        assert (corner > 200) == (scheme == "light")
+        assert file.stat().st_size < 150_000
