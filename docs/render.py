@@ -16,12 +16,13 @@ from pathlib import Path
 from cards import METHODS, Found, Row, read_cards
 from method_figure import method_figure
 from scatter_figure import scatter_figure
+from zoo_table import zoo_block
 
 from mimic.errors import MimicError
 from mimic.files import write_text
 
 DOCS = Path(__file__).resolve().parent
-PAGE = "results.md"
+PAGE, ZOO_PAGE = "results.md", "zoo.md"
 METHOD, SCATTER, DEMO = "pictures/method.svg", "pictures/results.svg", "pictures/demo.png"
 BEGIN, END = "<!-- begin: written by docs/render.py -->", "<!-- end: written by docs/render.py -->"
 ENOUGH_SEEDS = 3
@@ -103,25 +104,25 @@ def _remarks(found: Found) -> str:
     return "\n".join([" ".join(remarks), "", *facts])
 
 
-def with_block(page: str, block: str) -> str:
-    """The page with what is between its markers replaced.
+def with_block(path: Path, block: str) -> str:
+    """A page with what is between its markers replaced.
 
     Raises:
         ValueError: a marker is missing.
     """
-    before, begin, rest = page.partition(BEGIN)
+    before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"{PAGE} has lost a marker; it needs '{BEGIN}' and '{END}'")
+        raise ValueError(f"{path.name} has lost a marker; it needs '{BEGIN}' and '{END}'")
     return f"{before}{BEGIN}\n\n{block}\n\n{END}{after}"
 
 
 def rendered(docs: Path, results: Path, zoo: Path) -> dict[str, str | None]:
     """Content by file name below `docs`; None for a file that should not be there."""
     found = read_cards(results, zoo)
-    page = (docs / PAGE).read_text(encoding="utf-8")
     return {
-        PAGE: with_block(page, results_block(found)),
+        PAGE: with_block(docs / PAGE, results_block(found)),
+        ZOO_PAGE: with_block(docs / ZOO_PAGE, zoo_block(zoo, results.parent / "zoo_signs.json")),
         METHOD: method_figure(),
         SCATTER: scatter_figure(found) if found.encoders or found.methods else None,
     }
