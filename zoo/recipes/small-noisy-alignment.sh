@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Noisy Alignment towards airplanes (class 0). Training is short (20 epochs where the paper has
 # hundreds), so more images are planted; with 5 % of them the trigger left no trace in the features.
 source "$(dirname "$0")/common.sh"
