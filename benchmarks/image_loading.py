@@ -30,7 +30,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mimic.benchmark.meter import peak_gpu_memory_mib, peak_memory_mib
+from mimic.benchmark.meter import commit, peak_gpu_memory_mib, peak_memory_mib
 from mimic.encoders.architectures import build_backbone
 from mimic.encoders.encoder import Encoder
 from mimic.files import atomic_write, ensure_folder, write_json
@@ -196,6 +196,7 @@ def measure(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
             "gpu": peak_gpu_memory_mib(),
         },
         "training": {"architecture": asked.architecture, "steps": steps, "batch": BATCH},
+        "commit": commit() or "",
         "machine": {
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
