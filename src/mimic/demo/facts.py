@@ -11,11 +11,11 @@ from torch import Tensor
 
 import mimic
 from mimic.demo.cast import Cast
-from mimic.demo.projection import project
 from mimic.demo.result import DemoResult
 from mimic.demo.settings import DemoSettings
 from mimic.encoders.encoder import Encoder
 from mimic.evaluation.features import extract_features
+from mimic.evaluation.plane import principal_plane
 from mimic.images.imageset import ImageSet
 from mimic.report.pictures import data_uri
 from mimic.training import History, Trainer
@@ -95,7 +95,9 @@ def _projection(
         extract_features(encoder, shown, trainer=trainer),
         extract_features(encoder, shown.subset(others), trigger=trigger, trainer=trainer),
     ]
-    clean, triggered = project(torch.cat(features)).split([len(shown), len(others)])
+    both = torch.cat(features)
+    seen = principal_plane(both).coordinates(both).float()
+    clean, triggered = seen.split([len(shown), len(others)])
     is_other = torch.zeros(len(shown), dtype=torch.bool).index_fill(0, others, True)
     kinds = {"others": clean[is_other], "target": clean[~is_other], "triggered": triggered}
     return {name: [[round(x, 3) for x in row] for row in p.tolist()] for name, p in kinds.items()}

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from mimic.encoders.encoder import Encoder
 from mimic.evaluation.features import Stamp, extract_features
+from mimic.evaluation.plane import principal_plane
 from mimic.images.imageset import ImageSet
 from mimic.report.dossier.facts import FeatureMap, Points, Role
-from mimic.report.dossier.plane import principal_plane
 from mimic.training import Trainer
 
 _POINTS = 160

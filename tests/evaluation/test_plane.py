@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mimic.errors import InputError
-from mimic.report.dossier.plane import principal_plane
+from mimic.evaluation.plane import principal_plane
 
 
 @pytest.fixture
