@@ -1,5 +1,6 @@
-"""Facts of a demo that was never run, with values that are easy to find again on a page."""
+"""Facts of a demo that was never run, with values that are easy to find again; and a browser."""
 
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 import torch
 
 from mimic.report.pictures import data_uri
+
+from .browsing import CHROMIUM, PATIENCE
 
 
 def _encoder(name: str, accuracy: float, success: float) -> dict[str, Any]:
@@ -69,3 +72,44 @@ def untouched_facts() -> dict[str, Any]:
 def facts(untouched_facts: dict[str, Any]) -> dict[str, Any]:
     """The same, to be changed at will."""
     return deepcopy(untouched_facts)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip(
+        "playwright.sync_api",
+        reason="a browser is driven through playwright: pip install playwright",
+    )
+    with playwright.sync_playwright() as driver:
+        # The sandbox is not available to root, as whom containers run.
+        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def heard() -> list[str]:
+    """What the page said and asked for: console, errors, dialogs, requests."""
+    return []
+
+
+@pytest.fixture
+def visit(browser: Any, heard: list[str]) -> Iterator[Any]:
+    """Opens an address in a browser of its own settings."""
+    contexts = []
+
+    def open_page(address: str, **settings: Any) -> Any:
+        context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | settings))
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        page.on("console", lambda message: heard.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: heard.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: heard.append(f"dialog: {dialog.message}"))
+        page.on("request", lambda request: heard.append(request.url))
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()

@@ -1,5 +1,4 @@
 import re
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -7,23 +6,7 @@ import pytest
 from mimic.report.demo import demo_page
 from mimic.report.page import render
 
-
-class _Elements(HTMLParser):
-    """All start tags of a page with their attributes."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def values(self, attribute: str) -> list[str]:
-        return [a[attribute] or "" for _, a in self.found if attribute in a]
-
-    def of(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.found if name == tag]
+from .elements import Elements
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +42,7 @@ def test_each_encoder_has_a_row_with_its_interval(html, name):
 
 
 def test_nothing_is_fetched_from_anywhere(html):
-    fetched = _Elements(html)
+    fetched = Elements(html)
     sources = [*fetched.values("src"), *fetched.values("href"), *fetched.values("xlink:href")]
     assert all(source.startswith(("data:", "#")) for source in sources)
     assert not fetched.of("link")
@@ -68,28 +51,28 @@ def test_nothing_is_fetched_from_anywhere(html):
 
 
 def test_the_page_runs_no_script(html):
-    assert not _Elements(html).of("script")
+    assert not Elements(html).of("script")
 
 
 def test_every_image_has_words_for_those_who_do_not_see_it(html):
-    images = _Elements(html).of("img")
+    images = Elements(html).of("img")
     assert len(images) == 4
     assert all(image["alt"] for image in images)
 
 
 def test_every_drawing_has_words_for_those_who_do_not_see_it(html):
-    drawings = _Elements(html).of("svg")
+    drawings = Elements(html).of("svg")
     assert len(drawings) == 6
     assert all(drawing["role"] == "img" and drawing["aria-label"] for drawing in drawings)
 
 
 def test_no_two_elements_share_an_id(html):
-    ids = _Elements(html).values("id")
+    ids = Elements(html).values("id")
     assert len(ids) == len(set(ids))
 
 
 def test_every_reference_inside_the_page_finds_its_element(html):
-    elements = _Elements(html)
+    elements = Elements(html)
     wanted = {link[1:] for link in elements.values("xlink:href")} | set(
         re.findall(r"url\(#([^)]+)\)", html)
     )
@@ -128,8 +111,8 @@ def test_markup_in_a_value_is_shown_and_not_obeyed(facts):
     facts["command"] = "<script>alert(1)</script>"
     facts["localization"]["stages"][0]["name"] = '"><img src=x>'
     html = render(demo_page(facts))
-    assert not _Elements(html).of("script")
-    assert len(_Elements(html).of("img")) == 4
+    assert not Elements(html).of("script")
+    assert len(Elements(html).of("img")) == 4
 
 
 def test_a_demo_without_localisation_still_has_a_page(facts):
@@ -139,7 +122,7 @@ def test_a_demo_without_localisation_still_has_a_page(facts):
 
 def test_a_purification_without_epochs_still_has_a_page(facts):
     facts["losses"] = {}
-    assert len(_Elements(render(demo_page(facts))).of("svg")) == 5
+    assert len(Elements(render(demo_page(facts))).of("svg")) == 5
 
 
 def test_the_same_facts_give_the_same_page(facts, html):

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -11,23 +10,9 @@ from mimic.report.dossier.page import dossier_page
 from mimic.report.page import render
 
 from .dossier_support import canary, dossier, scanned, verified
+from .elements import Elements
 
 EVIL = '<script>alert(1)</script>"onerror=x'
-
-
-class Elements(HTMLParser):
-    """All start tags of a page with their attributes."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def of(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.found if name == tag]
 
 
 def html_of(kind: Any = "scan", **changes: Any) -> str:

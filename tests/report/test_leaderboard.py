@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -13,31 +12,10 @@ from mimic.benchmark.cards import CARDS
 from mimic.errors import InputError
 from mimic.report.leaderboard import gather, read_leaderboard, render_leaderboard
 
+from .elements import Elements
 from .leaderboard_support import benchmark, card, failed_card, result, write_cards
 
 EVIL = "</script><script>alert(1)</script>"
-
-
-class Elements(HTMLParser):
-    """All start tags of a page with their attributes, and the text of its scripts."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[tuple[str, str]] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append((self.found[-1][0] if self.found else "", data))
-
-    def of(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.found if name == tag]
-
-    def values(self, attribute: str) -> list[str]:
-        return [a[attribute] or "" for _, a in self.found if attribute in a]
 
 
 def page(cards, **settings) -> str:

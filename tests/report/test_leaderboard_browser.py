@@ -4,8 +4,6 @@ Where MIMIC_SCREENSHOTS names a folder, pictures of the made-up leaderboard are 
 """
 
 import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,41 +12,11 @@ from PIL import Image
 
 from mimic.report.leaderboard import gather, render_leaderboard
 
+from .browsing import NEEDS_CHROMIUM, contrasts
 from .leaderboard_support import benchmark, card, failed_card, result
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="a browser is driven through playwright: pip install playwright"
-)
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="there is no Chromium on the path (Debian: apt-get install chromium)"
-)
-PATIENCE = 60_000
-CONTRAST = """() => {
-  const shades = (text) => text.match(/[\\d.]+/g).slice(0, 3)
-    .map((v) => (text.startsWith("rgb") ? v / 255 : Number(v)))
-    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-  const light = (text) => shades(text).reduce((s, v, i) => s + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = (node) => {
-    const colour = getComputedStyle(node).backgroundColor;
-    return /, 0\\)$|transparent/.test(colour) ? behind(node.parentElement) : colour;
-  };
-  return Array.from(document.querySelectorAll("p, li, th, td, small, button, dt, dd, summary"))
-    .filter((node) => node.checkVisibility() && node.textContent.trim())
-    .map((node) => {
-      const [a, b] = [light(getComputedStyle(node).color), light(behind(node))];
-      return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    });
-}"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        # The sandbox is not available to root, as whom containers run.
-        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
+pytestmark = NEEDS_CHROMIUM
+CONTRAST = contrasts("p, li, th, td, small, button, dt, dd, summary", visible_only=True)
 
 
 @pytest.fixture(scope="module")
@@ -64,34 +32,6 @@ def saved(folder: Path, cards: list[Any]) -> str:
     file = folder / "leaderboard.html"
     file.write_text(render_leaderboard(gather(cards, folder="results/bench")), encoding="utf-8")
     return file.as_uri()
-
-
-@pytest.fixture
-def heard() -> list[str]:
-    """What the page said and asked for: console, errors, dialogs, requests."""
-    return []
-
-
-@pytest.fixture
-def visit(browser: Any, heard: list[str]) -> Iterator[Any]:
-    """Opens an address in a browser of its own settings."""
-    contexts = []
-
-    def open_page(address: str, **settings: Any) -> Any:
-        context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | settings))
-        contexts.append(context)
-        context.set_default_timeout(PATIENCE)
-        page = context.new_page()
-        page.on("console", lambda message: heard.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: heard.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: heard.append(f"dialog: {dialog.message}"))
-        page.on("request", lambda request: heard.append(request.url))
-        page.goto(address)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
 
 
 def shown(page: Any, column: str) -> list[str]:
