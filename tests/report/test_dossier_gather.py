@@ -22,7 +22,7 @@ from mimic.report.dossier import (
     write_scan_report,
     write_verification_report,
 )
-from mimic.report.dossier.gather import best_doors, gather, loss_curves
+from mimic.report.dossier.gather import best_doors, gather
 from mimic.training import History, Trainer
 
 from .dossier_support import verified
@@ -182,12 +182,6 @@ def test_the_same_seed_gathers_the_same_facts(gathered, with_door, without_door,
 def test_one_image_is_not_enough_to_show(with_door, noise, context):
     with pytest.raises(InputError, match="2 images or more"):
         gather("scan", {"before": with_door}, noise.subset([0]), context=context, scan=scan())
-
-
-def test_losses_are_what_is_no_other_number_of_an_epoch():
-    history = History(epochs=[EPOCH | {"clone": 0.5}, EPOCH | {"clone": 0.25}])
-    assert loss_curves(history) == {"clone": (0.5, 0.25)}
-    assert loss_curves(History()) == {}
 
 
 def test_a_scan_is_written_for_people_programs_and_code_scanning(

@@ -1,6 +1,5 @@
 """The facts of a demo as plain values: demo.json, from which its report is drawn."""
 
-import platform
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -9,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import mimic
 from mimic.demo.cast import Cast
 from mimic.demo.result import DemoResult
 from mimic.demo.settings import DemoSettings
@@ -17,13 +15,12 @@ from mimic.encoders.encoder import Encoder
 from mimic.evaluation.features import extract_features
 from mimic.evaluation.plane import principal_plane
 from mimic.images.imageset import ImageSet
+from mimic.provenance import machine, versions
 from mimic.report.pictures import data_uri
 from mimic.training import History, Trainer
-from mimic.training.precision import best_device
 
 FORMAT = 1
 _SHOWN_POINTS = 200
-_NOT_TERMS = {"epoch", "step", "learning_rate", "images_per_second", "seconds"}
 
 
 def gather_facts(
@@ -51,24 +48,15 @@ def gather_facts(
             name: _projection(cast.encoders[name], cast.test, settings, trainer)
             for name in ("suspicious", "purified")
         },
-        "versions": {
-            "mimic": mimic.__version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-        "machine": {
-            "device": best_device() if trainer.device == "auto" else trainer.device,
-            "precision": trainer.precision,
-            "threads": torch.get_num_threads(),
-        },
+        "versions": versions(),
+        "machine": machine(trainer),
         "command": _command(result, settings),
     }
 
 
 def loss_curves(history: History) -> dict[str, list[float]]:
     """The value of each term of the loss in each epoch."""
-    terms = [name for name in (history.epochs or [{}])[0] if name not in _NOT_TERMS]
-    return {name: [round(record[name], 5) for record in history.epochs] for name in terms}
+    return {name: [round(one, 5) for one in values] for name, values in history.curves().items()}
 
 
 def _pictures(cast: Cast, settings: DemoSettings) -> dict[str, str]:

@@ -35,6 +35,11 @@ class Calibration:
         """How many encoders there are."""
         return min(map(len, self.values.values()))
 
+    @property
+    def description(self) -> str:
+        """How many encoders of which kind, for people."""
+        return f"{self.count} clean encoders: {self.kind}"
+
     def deviations(
         self, gains: Mapping[str, float], *, leave_out: int | None = None
     ) -> dict[str, float]:

@@ -127,6 +127,6 @@ def scan(
         cosine_before=cosine(),
         cosine_after={found.family: cosine(found.stamps[0]) for found in doors},
         images_used=len(some),
-        calibration=f"{calibration.count} clean encoders: {calibration.kind}",
+        calibration=calibration.description,
         seconds=time.monotonic() - started,
     )

@@ -1,5 +1,6 @@
 """How alike features are: mean cosines, the numbers that need neither labels nor a trigger."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -29,3 +30,20 @@ def mean_cosine(features: Tensor) -> Tensor:
     # The square of the sum holds all pairs, so that no n x n matrix is needed.
     pairs = rows.sum(dim=0).square().sum() - rows.square().sum()
     return pairs / (len(rows) * (len(rows) - 1))
+
+
+def nearest(queries: Tensor, pool: Tensor, own: Tensor, *, count: int) -> Tensor:
+    """Positions of the nearest features by cosine, the nearest first.
+
+    Args:
+        queries: of length 1, shape (q, dimension).
+        pool: of length 1, shape (n, dimension).
+        own: position of each query's image in the pool, shape (q,): it is not its own neighbour.
+        count: neighbours of each, 1 to n - 1.
+
+    Returns:
+        int64, shape (q, count).
+    """
+    cosines = queries.double() @ pool.double().T
+    cosines[torch.arange(len(own)), own] = -torch.inf
+    return cosines.topk(count, dim=1).indices

@@ -7,8 +7,8 @@ from mimic.report.figures import (
     COLOURS,
     Cloud,
     cloud_chart,
-    information_chart,
     interval,
+    localization_chart,
     loss_chart,
     percent,
     rate_chart,
@@ -139,7 +139,6 @@ def _information(facts: Facts) -> Section:
     found = facts["localization"]
     if found is None:
         return Section(heading="Where benign knowledge lies", paragraphs=("It was not measured.",))
-    stages = found["stages"]
     return Section(
         heading="Where benign knowledge lies",
         paragraphs=(
@@ -150,13 +149,7 @@ def _information(facts: Facts) -> Section:
         ),
         figures=(
             Figure(
-                svg=information_chart(
-                    [stage["name"] for stage in stages],
-                    [stage["mutual_information"] for stage in stages],
-                    [stage["standard_error"] for stage in stages],
-                    [stage["weight"] for stage in stages],
-                    name="information",
-                ),
+                svg=localization_chart(found, name="information"),
                 caption=f"Estimator: {found['estimator']}, judged on images that the critic was "
                 "not trained on. Lines show one standard error.",
             ),

@@ -100,6 +100,18 @@ def draw_rates(axes: "Axes", rates: Sequence[Rate], *, label: str, lowest: float
     axes.tick_params(axis="y", length=0)
 
 
+def localization_chart(localization: Mapping[str, Any], *, name: str) -> str:
+    """`information_chart` of what `Localization.as_dict` says."""
+    stages = localization["stages"]
+    return information_chart(
+        [stage["name"] for stage in stages],
+        [stage["mutual_information"] for stage in stages],
+        [stage["standard_error"] for stage in stages],
+        [stage["weight"] for stage in stages],
+        name=name,
+    )
+
+
 def information_chart(
     stages: Sequence[str],
     nats: Sequence[float],

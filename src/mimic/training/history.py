@@ -7,6 +7,9 @@ from pathlib import Path
 from mimic.errors import RunError
 from mimic.files import write_text
 
+_NOT_TERMS = {"epoch", "step", "learning_rate", "images_per_second", "seconds"}
+"""What `Tally.record` writes down beside the terms of the loss."""
+
 
 @dataclass
 class History:
@@ -30,6 +33,11 @@ class History:
         self.seconds = sum(record["seconds"] for record in self.epochs)
         images = sum(record["seconds"] * record["images_per_second"] for record in self.epochs)
         self.images_per_second = images / max(self.seconds, 1e-9)
+
+    def curves(self) -> dict[str, tuple[float, ...]]:
+        """The value of each term of the loss in each epoch."""
+        terms = [name for name in (self.epochs or [{}])[0] if name not in _NOT_TERMS]
+        return {name: tuple(record[name] for record in self.epochs) for name in terms}
 
 
 @dataclass

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mimic.errors import InputError
+from mimic.evaluation.similarity import nearest
 
 _ROUNDING = 1e-12
 """Share of a sum of squares that rounding to float32 may leave where exact values give none."""
@@ -74,7 +75,7 @@ def mutual_neighbours(left: Tensor, right: Tensor, *, k: int = 10) -> float:
     left, right = (F.normalize(side.double(), dim=1) for side in (left, right))
     shared = 0
     for rows in torch.arange(count).split(max(1, _SIMILARITIES_AT_ONCE // count)):
-        ours, theirs = _neighbours(left, rows, k), _neighbours(right, rows, k)
+        ours, theirs = (nearest(side[rows], side, rows, count=k) for side in (left, right))
         shared += int((ours[:, :, None] == theirs[:, None, :]).sum())
     return shared / (count * k)
 
@@ -129,12 +130,6 @@ def _centred(features: Tensor) -> Tensor:
     if centred.square().sum() <= _ROUNDING * features.square().sum():
         return torch.zeros_like(centred)
     return centred
-
-
-def _neighbours(features: Tensor, rows: Tensor, k: int) -> Tensor:
-    similarities = features[rows] @ features.T
-    similarities[torch.arange(len(rows)), rows] = -torch.inf
-    return similarities.topk(k, dim=1).indices
 
 
 def _check_pair(left: Tensor, right: Tensor, *, least: int) -> None:

@@ -11,7 +11,6 @@ from typing import Any, TypedDict
 
 import torch
 
-import mimic
 from mimic.attacks.triggers import Trigger, parse_trigger
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.export import save_encoder
@@ -22,6 +21,7 @@ from mimic.files import atomic_write, ensure_folder, sha256, write_json
 from mimic.images.classes import with_classes_of
 from mimic.images.imageset import ImageSet
 from mimic.images.source import open_images
+from mimic.provenance import versions
 from mimic.training import Trainer
 from mimic.zoo.card import Card, Task
 
@@ -221,11 +221,7 @@ def provenance() -> dict[str, Any]:
     """Versions and kind of machine: what a reader needs to repeat or doubt a number."""
     threads, capability = torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()
     return {
-        "versions": {
-            "mimic": mimic.__version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
         "machine": f"{platform.machine()} CPU, {threads} thread(s), {capability}",
     }
 

@@ -1,6 +1,5 @@
 """Gather: from encoders, images and what was found about them to the facts of a report."""
 
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -8,7 +7,6 @@ from typing import Any
 
 import torch
 
-import mimic
 from mimic.defenses.base import Purification
 from mimic.detection.calibration import shipped_calibration
 from mimic.detection.families import Doors
@@ -17,14 +15,14 @@ from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.evaluation.features import Stamp, stamp_batch
 from mimic.images.imageset import ImageSet
+from mimic.provenance import machine, versions
 from mimic.report.dossier.attention import agreement, attention, attention_maps
 from mimic.report.dossier.facts import Attention, Dossier, Kind, Neighbours, Role, Subject, Trigger
 from mimic.report.dossier.neighbours import neighbours
 from mimic.report.dossier.triggers import examples
 from mimic.report.dossier.views import View, feature_maps, view
 from mimic.report.pictures import data_uri, thumbnail
-from mimic.training import History, Trainer
-from mimic.training.precision import best_device
+from mimic.training import Trainer
 from mimic.verification.verify import Verification
 
 _IMAGES = 256
@@ -33,7 +31,6 @@ _SHOWN = 2
 _AGREED_ON = 32
 _MOST = 96
 """Pixels of the longer side of small pictures."""
-_NOT_TERMS = {"epoch", "step", "learning_rate", "images_per_second", "seconds"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +93,8 @@ def gather(
         settings=context.settings,
         images={"name": images.name, "given": len(images), "looked_at": len(some)},
         seed=context.seed,
-        versions=_versions(),
-        machine=_machine(trainer),
+        versions=versions(),
+        machine=machine(trainer),
         command=context.command,
         scan=None if found is None else found.as_dict(),
         verification=None if verification is None else verification.as_dict(),
@@ -109,7 +106,7 @@ def gather(
         attention=_attention(encoders, some, stamp),
         neighbours=_neighbours(views, some),
         localization=_localization(purification),
-        losses={} if purification is None else loss_curves(purification.history),
+        losses={} if purification is None else purification.history.curves(),
         purification=None if purification is None else _purification(purification),
     )
 
@@ -121,16 +118,10 @@ def best_doors(found: Scan) -> Doors:
     return min(found.doors, key=lambda doors: (found.p_values[doors.family], -doors.gain))
 
 
-def loss_curves(history: History) -> dict[str, tuple[float, ...]]:
-    """The value of each term of the loss in each epoch."""
-    terms = [name for name in (history.epochs or [{}])[0] if name not in _NOT_TERMS]
-    return {name: tuple(record[name] for record in history.epochs) for name in terms}
-
-
 def _clean_scores(found: Scan) -> tuple[float, ...]:
     """Of the encoders that the scan compares with, if they are those that come with mimic."""
     shipped = shipped_calibration()
-    known = found.calibration == f"{shipped.count} clean encoders: {shipped.kind}"
+    known = found.calibration == shipped.description
     return shipped.scores() if known else ()
 
 
@@ -207,20 +198,4 @@ def _purification(done: Purification) -> dict[str, Any]:
         "steps": history.steps,
         "seconds": history.seconds,
         "images_per_second": history.images_per_second,
-    }
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "mimic": mimic.__version__,
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
-    }
-
-
-def _machine(trainer: Trainer) -> dict[str, Any]:
-    return {
-        "device": best_device() if trainer.device == "auto" else trainer.device,
-        "precision": trainer.precision,
-        "threads": torch.get_num_threads(),
     }

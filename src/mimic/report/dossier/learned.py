@@ -9,7 +9,7 @@ from mimic.report.figures import (
     Cloud,
     Point,
     cloud_chart,
-    information_chart,
+    localization_chart,
     loss_chart,
     percent,
 )
@@ -99,7 +99,6 @@ def information_section(dossier: Dossier) -> Section | None:
     found = dossier.localization
     if found is None:
         return None
-    stages = found["stages"]
     return Section(
         heading="Where benign knowledge lies",
         paragraphs=(
@@ -109,13 +108,7 @@ def information_section(dossier: Dossier) -> Section | None:
         ),
         figures=(
             Figure(
-                svg=information_chart(
-                    [stage["name"] for stage in stages],
-                    [stage["mutual_information"] for stage in stages],
-                    [stage["standard_error"] for stage in stages],
-                    [stage["weight"] for stage in stages],
-                    name="information",
-                ),
+                svg=localization_chart(found, name="information"),
                 caption=f"Estimator: {found['estimator']}. Lines show one standard error.",
             ),
         ),

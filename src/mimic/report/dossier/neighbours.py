@@ -5,29 +5,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from mimic.evaluation.similarity import nearest
 from mimic.report.dossier.facts import NeighbourRow, Neighbours, Query
 from mimic.report.dossier.views import View
 
 SHOWN = 5
 """Neighbours of an image, so many as a phone can show side by side."""
 _QUERIES = 3
-
-
-def nearest(queries: Tensor, pool: Tensor, own: Tensor, *, count: int) -> Tensor:
-    """Positions of the nearest features by cosine, the nearest first.
-
-    Args:
-        queries: of length 1, shape (q, dimension).
-        pool: of length 1, shape (n, dimension).
-        own: position of each query's image in the pool, shape (q,): it is not its own neighbour.
-        count: neighbours of each, 1 to n - 1.
-
-    Returns:
-        int64, shape (q, count).
-    """
-    cosines = queries.double() @ pool.double().T
-    cosines[torch.arange(len(own)), own] = -torch.inf
-    return cosines.topk(count, dim=1).indices
 
 
 def neighbours(views: Sequence[View], picture: Callable[[int], str]) -> Neighbours:
