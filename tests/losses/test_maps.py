@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mimic.errors import InputError
-from mimic.losses.maps import as_map
+from mimic.losses.maps import TokenGrid, as_map, token_grid
 
 
 def test_a_map_stays_as_it_is():
@@ -21,3 +21,20 @@ def test_tokens_become_a_column():
 def test_another_number_of_dimensions_is_refused(shape):
     with pytest.raises(InputError, match=r"not \(2, 3"):
         as_map(torch.rand(shape))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "size", "expected"),
+    [
+        (196, (224, 224), TokenGrid(0, 14, 14)),
+        (197, (224, 224), TokenGrid(1, 14, 14)),
+        (65, (32, 32), TokenGrid(1, 8, 8)),
+        (1 + 4 + 256, (224, 224), TokenGrid(5, 16, 16)),
+        (1 + 4 * 8, (64, 128), TokenGrid(1, 4, 8)),
+        (1 + 8 * 4, (128, 64), TokenGrid(1, 8, 4)),
+        (1, (32, 32), None),
+        (7, (1, 100), None),
+    ],
+)
+def test_tokens_of_places_come_last_and_have_the_proportions_of_the_image(tokens, size, expected):
+    assert token_grid(tokens, size) == expected

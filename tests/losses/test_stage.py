@@ -66,10 +66,26 @@ def test_tokens_are_compared_one_by_one():
     assert stage_loss(student, teacher).item() == pytest.approx(expected, abs=1e-6)
 
 
-def test_tokens_without_a_grid_are_always_counted():
-    student, teacher = maps(0, (2, 7, 5)), maps(1, (2, 7, 5))
-    counted = torch.zeros(2, 1, 6, 8)
+def test_tokens_of_places_are_counted_like_a_map_and_the_others_in_full():
+    extra = 2
+    student, teacher = maps(0, (2, extra + 12, 5)), maps(1, (2, extra + 12, 5))
+    counted = torch.rand(2, 1, 6, 8, generator=torch.Generator().manual_seed(2))
+    places = counted.double().reshape(2, 3, 2, 4, 2).mean(dim=(2, 4)).flatten(1)
+    weights = torch.cat([torch.ones(2, extra), places], dim=1)[..., None]
+    columns = [tokens.transpose(1, 2)[..., None] for tokens in (student, teacher)]
+    expected = literal_stage_loss(*columns, weights)
+    assert stage_loss(student, teacher, counted).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_tokens_that_fit_no_grid_are_always_counted():
+    student, teacher = maps(0, (2, 30, 5)), maps(1, (2, 30, 5))
+    counted = torch.zeros(2, 1, 90, 700)
     assert torch.equal(stage_loss(student, teacher, counted), stage_loss(student, teacher))
+
+
+def test_a_map_of_one_column_is_no_row_of_tokens():
+    student, teacher = maps(0, (2, 5, 4, 1)), maps(1, (2, 5, 4, 1))
+    assert stage_loss(student, teacher, torch.zeros(2, 1, 8, 8)).item() == 0
 
 
 def test_gradients_reach_the_student_and_not_a_detached_teacher():

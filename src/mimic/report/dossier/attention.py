@@ -10,12 +10,11 @@ from mimic.encoders.encoder import Encoder
 from mimic.encoders.stages import evaluating
 from mimic.errors import InputError
 from mimic.losses.attention import attention_map
+from mimic.losses.maps import token_grid
 from mimic.report.dossier.facts import Attention, AttentionImage, AttentionRow, Role
 from mimic.report.pictures import data_uri, thumbnail
 
 _MOST = 96
-_EXTRA_TOKENS = 16
-"""So many tokens at most stand for no place of the image: class, distillation, registers."""
 
 Maps = Mapping[str, Tensor]
 """By stage, attention maps of the same images, shape (n, height, width)."""
@@ -58,15 +57,10 @@ def on_grid(maps: Tensor, size: tuple[int, int]) -> Tensor:
         Maps as they are. Of tokens those of places, which come last, as (n, rows, columns); tokens
         that fit no grid of the image's proportions stay one column.
     """
-    tokens = maps.shape[1]
-    if maps.shape[2] != 1 or tokens == 1:
+    grid = token_grid(maps.shape[1], size) if maps.shape[2] == 1 else None
+    if grid is None:
         return maps
-    for extra in range(min(_EXTRA_TOKENS, tokens - 1) + 1):
-        rows = round(((tokens - extra) * size[0] / size[1]) ** 0.5)
-        columns = round(rows * size[1] / size[0])
-        if rows * columns == tokens - extra:
-            return maps[:, extra:].reshape(-1, rows, columns)
-    return maps
+    return maps[:, grid.extra :].reshape(-1, grid.rows, grid.columns)
 
 
 def agreement(ours: Maps, theirs: Maps) -> dict[str, float]:
