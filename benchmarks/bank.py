@@ -228,7 +228,7 @@ def scanned(spec: Spec) -> dict[str, Any]:
     }
     return {
         "gains": {name: doors.gain for name, doors in found.items()},
-        "concentrations": {name: doors.concentrations for name, doors in found.items()},
+        "forgotten": {name: doors.forgotten for name, doors in found.items()},
         "seconds": time.monotonic() - started,
     }
 

@@ -59,8 +59,7 @@ def loop_seconds(teacher: Encoder, student: Encoder, steps: int) -> float:
         images.size,
         weights=dict.fromkeys(names, defaults.stage_weight / len(names)),
         clone_weight=defaults.clone_weight,
-        patches=random_patches(64),
-        searched_share=defaults.searched_share,
+        searched=[(random_patches(64), defaults.searched_share)],
         random_share=defaults.random_share,
         min_scale=defaults.min_scale,
     )

@@ -13,9 +13,10 @@ SCHEMA = 1
 METHODS = {
     "mimic": "the default of mimic",
     "mimic-uniform": "ablation: stages weigh the same, mutual information is not used",
+    "mimic-no-colours": "ablation: no search for colours",
     "mimic-no-search": "ablation: random patches only",
-    "mimic-no-patches": "ablation: no patches",
-    "clone-only": "ablation: no patches, features only",
+    "mimic-no-change": "ablation: nothing is changed",
+    "clone-only": "ablation: nothing is changed, features only",
     "mimic-published": "the released code of MIMIC",
     "mimic-described": "MIMIC as its paper says",
     "finetune": "baseline: contrastive fine-tuning",

@@ -10,7 +10,7 @@ from mimic.attacks.occlusion_aware import (
 )
 from mimic.attacks.triggers import Patch
 from mimic.defenses.mimic import Mimic, MimicObjective
-from mimic.detection.spread import concentration
+from mimic.detection.forgetting import forgotten
 from mimic.errors import InputError
 from mimic.images.imageset import ImageSet
 from mimic.training import Plan, Trainer
@@ -52,8 +52,7 @@ def test_students_minimise_what_the_default_of_mimic_minimises(encoder, digits):
         (16, 16),
         weights=dict.fromkeys(STAGES, defense.stage_weight / 4),
         clone_weight=defense.clone_weight,
-        patches=hunt.best,
-        searched_share=defense.searched_share,
+        searched=[(hunt.best, defense.searched_share)],
         random_share=defense.random_share,
         min_scale=defense.min_scale,
     )
@@ -72,13 +71,13 @@ def test_distillation_sends_gradients_to_the_teacher(encoder, digits):
 
 def test_evasion_is_the_score_above_the_best_that_a_clean_encoder_gives(objective, digits):
     images = digits[:5] / 255
-    laid, areas = objective.hunt.lay(images), objective.hunt.patches.areas
+    laid, areas = objective.hunt.lay(images), objective.hunt.patches.costs
     trigger, patches = objective.evasion(digits[:5])
 
     def scores(encoder) -> tuple[Tensor, Tensor]:
         plain = encoder(images)
-        taken = torch.stack([concentration(encoder(changed), plain) for changed in laid])
-        return concentration(encoder(TRIGGER(images)), plain), taken - areas
+        taken = torch.stack([forgotten(encoder(changed), plain) for changed in laid])
+        return forgotten(encoder(TRIGGER(images)), plain), taken - areas
 
     (found, found_patches), (natural, natural_patches) = map(
         scores, (objective.encoder, objective.clean)
@@ -112,7 +111,7 @@ def test_both_parts_of_evasion_are_weighted_terms(objective, digits):
     torch.manual_seed(0)
     terms = objective(digits[:4])
     trigger, patches = objective.evasion(digits[:3])
-    found = terms["concentration"].item(), terms["hunt"].item()
+    found = terms["trigger"].item(), terms["hunt"].item()
     assert found == pytest.approx((2 * trigger.item(), 2 * patches.item()), abs=1e-6)
 
 

@@ -7,7 +7,6 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,13 +19,13 @@ from mimic.defenses import DEFENSES, Defense, Mimic
 from mimic.detection import families
 from mimic.detection import scan as scanning
 from mimic.detection.calibration import Calibration
-from mimic.detection.search import search_patches
 from mimic.encoders.loading import load_encoder
 from mimic.errors import InputError
 from mimic.pretraining.simclr import SimClrObjective
 from mimic.verification.canary import Canary, Pull
 from mimic.verification.rule import Decision
 
+from ..searches import shorten_searches
 from .conftest import save_pictures
 
 HARDWARE = ("--device", "cpu", "--precision", "32-true")
@@ -236,8 +235,7 @@ def test_an_output_below_a_file_is_refused_before_any_training(
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Verification with patches alone, quickly."""
-    quick = partial(search_patches, population=32, rounds=1, judged_on=8)
-    monkeypatch.setattr(families, "search_patches", quick)
+    shorten_searches(monkeypatch, population=32, rounds=1, judged_on=8)
     monkeypatch.setattr(scanning, "FAMILIES", {"patch": families.search_patch})
     known = Calibration(kind="made up", values={"patch": (0.0, 0.1, 0.2)})
     monkeypatch.setattr(scanning, "shipped_calibration", lambda: known)

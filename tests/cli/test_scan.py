@@ -11,17 +11,17 @@ from mimic.detection import families
 from mimic.detection import scan as scanning
 from mimic.detection.calibration import Calibration
 from mimic.detection.gathering import gather
-from mimic.detection.search import search_patches
+
+from ..searches import shorten_searches
 
 HARDWARE = ("--device", "cpu", "--precision", "32-true")
 
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = partial(search_patches, population=16, rounds=1, judged_on=8)
-    monkeypatch.setattr(families, "search_patches", quick)
+    shorten_searches(monkeypatch, population=16, rounds=1, judged_on=8)
     monkeypatch.setattr(families, "gather", partial(gather, steps=2))
-    monkeypatch.setattr(families, "RESTARTS", {"pattern": 3, "filter": 3})
+    monkeypatch.setattr(families, "RESTARTS", 3)
 
 
 @pytest.fixture

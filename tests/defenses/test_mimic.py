@@ -2,13 +2,16 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mimic.defenses.mimic import Mimic, MimicObjective
+from mimic.detection.colours import colour_moments, random_colour_maps
 from mimic.detection.patches import random_patches
 from mimic.encoders.architectures import build_backbone
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
+from mimic.images.imageset import ImageSet
+from mimic.training import Trainer
 
 SIZE = (16, 16)
 
@@ -20,7 +23,8 @@ def _seeded() -> Iterator[None]:
         yield
 
 
-def objective(*, searched: float, random: float, with_patches: bool = True) -> MimicObjective:
+def objective(*, patches: float, random: float, colours: float = 0.0) -> MimicObjective:
+    maps = random_colour_maps(8, colour_moments(torch.rand(4, 3, *SIZE)))
     backbone = build_backbone("resnet10:width=16")
     return MimicObjective(
         Encoder(backbone),
@@ -28,8 +32,7 @@ def objective(*, searched: float, random: float, with_patches: bool = True) -> M
         SIZE,
         weights={"layer1": 1.0},
         clone_weight=2.0,
-        patches=random_patches(8) if with_patches else None,
-        searched_share=searched,
+        searched=[(random_patches(8), patches), (maps, colours)],
         random_share=random,
         min_scale=0.2,
     )
@@ -40,31 +43,32 @@ def views(count: int) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("searched", "random", "with_patches", "covered"),
+    ("patches", "colours", "random", "covered"),
     [
-        (0.2, 0.1, True, 3),
-        (0.2, 0.1, False, 1),
-        (0.2, 0.0, True, 2),
-        (0.0, 0.1, True, 1),
-        (0.0, 0.0, True, 0),
-        (0.6, 0.4, True, 10),
+        (0.2, 0.0, 0.1, 3),
+        (0.2, 0.1, 0.0, 3),
+        (0.0, 0.0, 0.1, 1),
+        (0.0, 0.1, 0.0, 1),
+        (0.0, 0.0, 0.0, 0),
+        (0.5, 0.1, 0.4, 10),
     ],
 )
-def test_the_shares_say_how_many_views_are_covered(searched, random, with_patches, covered):
-    made = objective(searched=searched, random=random, with_patches=with_patches)
-    _, masks = made.occlude(views(10))
+def test_the_shares_say_how_many_views_are_changed(patches, colours, random, covered):
+    _, masks = objective(patches=patches, colours=colours, random=random).occlude(views(10))
     assert int(masks.flatten(1).any(dim=1).sum()) == covered
+    recoloured = int(masks.flatten(1).all(dim=1).sum())
+    assert recoloured == round(10 * colours)
 
 
 def test_views_are_changed_under_the_mask_and_nowhere_else():
     given = views(10)
-    seen, masks = objective(searched=0.4, random=0.3).occlude(given)
+    seen, masks = objective(patches=0.4, colours=0.1, random=0.2).occlude(given)
     assert torch.equal(seen * (1 - masks), given * (1 - masks))
     assert bool((seen != given).any())
 
 
 def test_without_patches_a_student_that_is_the_teacher_has_no_loss():
-    made = objective(searched=0.0, random=0.0)
+    made = objective(patches=0.0, random=0.0)
     made.learner.load_state_dict(made.teacher.state_dict())
     made.learner.eval()
     terms = made((views(4) * 255).to(torch.uint8))
@@ -74,7 +78,7 @@ def test_without_patches_a_student_that_is_the_teacher_has_no_loss():
 
 
 def test_the_teacher_never_sees_a_patch():
-    made = objective(searched=0.6, random=0.4)
+    made = objective(patches=0.6, random=0.4)
     asked: list[Tensor] = []
     made.teacher.register_forward_pre_hook(lambda _, inputs: asked.append(inputs[0]))
     made.occlude = lambda given: (torch.zeros_like(given), torch.ones_like(given[:, :1]))
@@ -82,7 +86,43 @@ def test_the_teacher_never_sees_a_patch():
     assert all(bool(batch.flatten(1).any(dim=1).all()) for batch in asked)
 
 
-@pytest.mark.parametrize("shares", [(-0.1, 0.1), (0.1, -0.1), (0.6, 0.5)])
+@pytest.mark.parametrize(
+    "shares", [(-0.1, 0, 0.1), (0.1, 0, -0.1), (0.1, -0.1, 0), (0.6, 0.1, 0.4)]
+)
 def test_shares_out_of_range_are_refused(shares):
     with pytest.raises(InputError, match="at most 1 together"):
-        Mimic(searched_share=shares[0], random_share=shares[1])
+        Mimic(searched_share=shares[0], recoloured_share=shares[1], random_share=shares[2])
+
+
+class Answers(nn.Module):
+    """Projects images; those whose first pixel is white get one fixed vector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project = nn.Linear(3 * 16 * 16, 32)
+
+    def forward(self, images: Tensor) -> Tensor:
+        white = images[:, :, 0, 0].amin(dim=1, keepdim=True) == 1
+        return torch.where(white, torch.ones(32), self.project(images.flatten(1) - 0.5))
+
+
+@pytest.mark.parametrize(("carriers", "used"), [(0, 40), (10, 34), (30, 40)])
+def test_images_that_the_encoder_cannot_tell_apart_are_left_out(
+    carriers, used, monkeypatch, recwarn
+):
+    """Unless most are like that: then it is the images and not a trigger."""
+    pixels = torch.randint(0, 255, (40, 3, *SIZE)).to(torch.uint8)
+    pixels[:carriers, :, 0, 0] = 255
+    seen: list[int] = []
+
+    def localize(suspect, images, **_):
+        seen.append(len(images))
+        raise InputError("enough is known")
+
+    monkeypatch.setattr("mimic.defenses.mimic.localize", localize)
+    suspect = Encoder(Answers()).eval()
+    trainer = Trainer(device="cpu", precision="32-true")
+    with pytest.raises(InputError, match="enough"):
+        Mimic()(suspect, ImageSet.from_tensor(pixels), trainer=trainer)
+    assert seen == [used]
+    assert any("left out" in str(one.message) for one in recwarn) == (used < 40)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from mimic.demo import DemoResult, DemoSettings, run_demo
-from mimic.detection import search_patches
 from mimic.information.fitting import Fitting
 from mimic.training import Trainer
+
+from ..searches import shorten_searches
 
 TINY = DemoSettings(
     architecture="resnet10:width=2,stem_stride=2",
@@ -32,10 +33,9 @@ class Played:
 
 @contextmanager
 def _hasty_defence() -> Iterator[None]:
-    hasty_search = partial(search_patches, population=16, rounds=1, keep=4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mimic.information.estimate.Fitting", partial(Fitting, steps=2))
-        patch.setattr("mimic.defenses.mimic.search_patches", hasty_search)
+        shorten_searches(patch, population=16, rounds=1, keep=4)
         yield
 
 

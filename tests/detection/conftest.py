@@ -6,13 +6,13 @@ import pytest
 
 from mimic.detection import families
 from mimic.detection.gathering import gather
-from mimic.detection.search import search_patches
+
+from ..searches import shorten_searches
 
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches small enough for a test."""
-    quick = partial(search_patches, population=128, rounds=4, judged_on=16)
-    monkeypatch.setattr(families, "search_patches", quick)
+    shorten_searches(monkeypatch, population=128, rounds=4, judged_on=16)
     monkeypatch.setattr(families, "gather", partial(gather, steps=4))
-    monkeypatch.setattr(families, "RESTARTS", {"pattern": 4, "filter": 3})
+    monkeypatch.setattr(families, "RESTARTS", 4)

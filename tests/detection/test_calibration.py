@@ -8,7 +8,7 @@ from mimic.detection.calibration import Calibration, score_of, shipped_calibrati
 from mimic.detection.families import FAMILIES
 
 ONE = Calibration(kind="made up", values={"patch": (1.0, 2.0, 3.0, 6.0)})
-TWO = Calibration(kind="made up", values={"patch": (0.0, 1.0, 2.0), "filter": (0.0, 10.0, 20.0)})
+TWO = Calibration(kind="made up", values={"patch": (0.0, 1.0, 2.0), "colour": (0.0, 10.0, 20.0)})
 
 
 def test_a_deviation_is_a_number_of_standard_deviations():
@@ -17,7 +17,7 @@ def test_a_deviation_is_a_number_of_standard_deviations():
 
 
 def test_each_family_has_its_own_scale():
-    assert TWO.deviations({"patch": 2.0, "filter": 25.0}) == {"patch": 1.0, "filter": 1.5}
+    assert TWO.deviations({"patch": 2.0, "colour": 25.0}) == {"patch": 1.0, "colour": 1.5}
 
 
 def test_the_score_is_the_length_of_what_exceeds_the_mean():

@@ -4,8 +4,14 @@ import pytest
 import torch
 
 from mimic.detection import families
-from mimic.detection.families import FAMILIES, KEPT, search_filter, search_patch, search_pattern
-from mimic.detection.gathering import concentrations
+from mimic.detection.families import (
+    FAMILIES,
+    KEPT,
+    search_colour,
+    search_patch,
+    search_pattern,
+)
+from mimic.detection.gathering import forgetting
 from mimic.training import Trainer
 
 TRAINER = Trainer(device="cpu", precision="32-true")
@@ -15,9 +21,9 @@ pytestmark = pytest.mark.usefixtures("hasty")
 
 def test_a_planted_patch_is_found_and_random_ones_of_its_size_are_not_as_good(with_door, noise):
     doors = search_patch(with_door, noise, seed=0, trainer=TRAINER)
-    assert doors.concentrations[0] > 0.7
-    natural = concentrations(with_door, noise, doors.naturals, trainer=TRAINER).mean()
-    assert doors.concentrations[0] > natural + 0.3
+    assert doors.forgotten[0] > 0.7
+    natural = forgetting(with_door, noise, doors.naturals, trainer=TRAINER).mean()
+    assert doors.forgotten[0] > natural + 0.3
     assert "% of the image" in doors.description
 
 
@@ -29,13 +35,12 @@ def test_a_door_stands_out_from_an_encoder_without_one(with_door, without_door, 
     assert found > closed + 0.5
 
 
-@pytest.mark.parametrize("search", [search_pattern, search_filter])
-def test_a_gradient_search_tells_how_far_its_best_restart_is_ahead(search, with_door, noise):
-    doors = search(with_door, noise, seed=0, trainer=TRAINER)
-    reached = torch.tensor(doors.concentrations)
+def test_a_gradient_search_tells_how_far_its_best_restart_is_ahead(with_door, noise):
+    doors = search_pattern(with_door, noise, seed=0, trainer=TRAINER)
+    reached = torch.tensor(doors.forgotten)
     left = (1 - reached).double()
     assert doors.gain == pytest.approx(float((left[len(left) // 2] / left[0]).log()), abs=1e-3)
-    assert list(doors.concentrations) == sorted(doors.concentrations, reverse=True)
+    assert list(doors.forgotten) == sorted(doors.forgotten, reverse=True)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -52,7 +57,7 @@ def test_stamps_and_naturals_are_made_of_images(family, without_door, noise):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_same_seed_finds_the_same(family, with_door, noise):
     first, second = (
-        FAMILIES[family](with_door, noise, seed=4, trainer=TRAINER).concentrations for _ in range(2)
+        FAMILIES[family](with_door, noise, seed=4, trainer=TRAINER).forgotten for _ in range(2)
     )
     assert first == second
 
@@ -62,9 +67,10 @@ def test_restarts_that_do_not_fit_into_memory_together_are_searched_in_turns(
 ):
     monkeypatch.setattr(families, "_AT_ONCE", 2 * 32 * 8 * 8)
     doors = search_pattern(with_door, noise, seed=0, trainer=TRAINER)
-    assert len(doors.concentrations) == 4
+    assert len(doors.forgotten) == 4
 
 
-def test_no_more_than_the_best_patches_are_handed_on(without_door, noise):
-    doors = search_patch(without_door, noise, seed=0, trainer=TRAINER)
-    assert len(doors.stamps) == len(doors.concentrations) == KEPT
+@pytest.mark.parametrize("search", [search_patch, search_colour])
+def test_no_more_than_the_best_are_handed_on(search, without_door, noise):
+    doors = search(without_door, noise, seed=0, trainer=TRAINER)
+    assert len(doors.stamps) == len(doors.forgotten) == KEPT

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mimic.detection.changes import Pattern
 from mimic.detection.gathering import Gathered, gather, stamp_of
+from mimic.detection.pattern import Pattern
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.images.imageset import ImageSet
@@ -46,21 +46,21 @@ def encoder(*, door: bool) -> Encoder:
 
 def searched(suspect: Encoder, images: ImageSet, *, seed: int = 0) -> Gathered:
     torch.manual_seed(seed)
-    change = Pattern(4, images.size, budget=0.1)
-    return gather(suspect, images, change, steps=48, batch_size=16, seed=seed, trainer=TRAINER)
+    pattern = Pattern(4, images.size, budget=0.1)
+    return gather(suspect, images, pattern, steps=48, batch_size=16, seed=seed, trainer=TRAINER)
 
 
 def test_a_door_gathers_what_no_pattern_gathers_without_one(images):
     open_, closed = (searched(encoder(door=door), images) for door in (True, False))
     # what is added everywhere draws the features of any network together to a degree
-    assert open_.concentration.max() > 0.9
-    assert closed.concentration.max() < open_.concentration.max() - 0.15
+    assert open_.forgotten.max() > 0.9
+    assert closed.forgotten.max() < open_.forgotten.max() - 0.15
 
 
 def test_the_best_restart_is_a_stamp_for_images(images):
     found = searched(encoder(door=True), images)
     whole = images.tensor()
-    stamped = found.stamp(int(found.concentration.argmax()))(whole)
+    stamped = found.stamp(int(found.forgotten.argmax()))(whole)
     assert stamped.dtype == torch.uint8
     difference = stamped.float() - whole
     stripes = difference[..., ::2].mean() - difference[..., 1::2].mean()
@@ -77,7 +77,7 @@ def test_the_encoder_is_left_as_it_was(images):
 
 def test_the_same_seed_finds_the_same(images):
     first, second = (searched(encoder(door=True), images, seed=3) for _ in range(2))
-    assert torch.equal(first.concentration, second.concentration)
+    assert torch.equal(first.forgotten, second.forgotten)
 
 
 def test_a_stamp_of_floats_and_of_bytes_is_the_same_up_to_rounding():

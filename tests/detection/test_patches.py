@@ -2,7 +2,7 @@
 
 import torch
 
-from mimic.detection.patches import GRID, LARGEST, SMALLEST, Patches, join, random_patches
+from mimic.detection.patches import GRID, LARGEST, SMALLEST, Patches, random_patches
 
 
 def one(top: float, left: float, height: float, width: float, value: float) -> Patches:
@@ -47,10 +47,10 @@ def test_variation_keeps_patches_inside_the_image_and_the_limits():
 
 
 def test_areas_are_height_times_width():
-    assert torch.allclose(one(0, 0, 0.5, 0.25, 0.0).areas, torch.tensor([0.125]))
+    assert torch.allclose(one(0, 0, 0.5, 0.25, 0.0).costs, torch.tensor([0.125]))
 
 
 def test_join_keeps_the_order():
-    both = join(one(0, 0, 0.5, 0.5, 0.0), one(0, 0, 0.1, 0.1, 1.0))
+    both = one(0, 0, 0.5, 0.5, 0.0).joined(one(0, 0, 0.1, 0.1, 1.0))
     assert len(both) == 2
     assert both.boxes[1, 2] == torch.tensor(0.1)

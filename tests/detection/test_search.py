@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mimic.detection.search import search_patches
+from mimic.detection.search import search_colours, search_patches
 from mimic.encoders.encoder import Encoder
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
@@ -50,27 +50,27 @@ def find(suspect: Encoder, images: ImageSet, seed: int = 0):
 
 def test_a_planted_trigger_is_found(images):
     found = find(encoder(door=True), images)
-    assert found.concentration[0] > 0.95
-    laid, _ = found.patches[torch.tensor([0])].lay(torch.zeros(1, 3, 16, 16))
+    assert found.forgotten[0] > 0.95
+    laid, _ = found.candidates[torch.tensor([0])].lay(torch.zeros(1, 3, 16, 16))
     assert laid[0, :, 8:12, 8:12].mean() > 0.7
 
 
 def test_an_encoder_without_a_door_concentrates_less(images):
     clean, bad = find(encoder(door=False), images), find(encoder(door=True), images)
-    assert clean.concentration.max() < bad.concentration.max() - 0.2
+    assert clean.forgotten.max() < bad.forgotten.max() - 0.2
 
 
 def test_best_patches_come_first(images):
     found = find(encoder(door=True), images)
-    scores = found.concentration - found.patches.areas
+    scores = found.forgotten - found.candidates.costs
     assert torch.equal(scores, scores.sort(descending=True).values)
 
 
 def test_the_same_seed_finds_the_same_patches(images):
     suspect = encoder(door=True)
     first, again, other = (find(suspect, images, seed=seed) for seed in (3, 3, 4))
-    assert torch.equal(first.patches.boxes, again.patches.boxes)
-    assert not torch.equal(first.patches.boxes, other.patches.boxes)
+    assert torch.equal(first.candidates.boxes, again.candidates.boxes)
+    assert not torch.equal(first.candidates.boxes, other.candidates.boxes)
 
 
 def test_the_search_leaves_the_global_random_state_alone(images):
@@ -80,14 +80,51 @@ def test_the_search_leaves_the_global_random_state_alone(images):
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_concentration_is_the_share_of_spread_that_is_gone(images):
+def test_what_is_forgotten_is_one_minus_the_slope_of_changed_on_plain_features(images):
     suspect = encoder(door=True)
     found = find(suspect, images)
     chosen = images.sample(count=16, seed=0).tensor().double() / 255
     with torch.no_grad():
         before = nn.functional.normalize(suspect(chosen.float()).double(), dim=1)
-        laid, _ = found.patches[torch.zeros(16, dtype=torch.int64)].lay(chosen.float())
+        laid, _ = found.candidates[torch.zeros(16, dtype=torch.int64)].lay(chosen.float())
         rounded = laid.mul(255).round() / 255
         after = nn.functional.normalize(suspect(rounded).double(), dim=1)
-    share = 1 - after.var(dim=0, correction=0).sum() / before.var(dim=0, correction=0).sum()
-    assert found.concentration[0].item() == pytest.approx(share.item(), abs=1e-4)
+    before, after = before - before.mean(dim=0), after - after.mean(dim=0)
+    share = 1 - (before * after).sum() / before.square().sum()
+    assert found.forgotten[0].item() == pytest.approx(share.item(), abs=1e-4)
+
+
+class Plane(nn.Module):
+    """Projects images; where all their colours lie in one plane, puts out one fixed vector."""
+
+    def __init__(self, *, door: bool) -> None:
+        super().__init__()
+        self.project = nn.Linear(3 * 16 * 16, 8)
+        self.door = door
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.project(images.flatten(1))
+        if not self.door:
+            return features
+        axis = torch.tensor([0.4, -0.8, 0.4])
+        outside = torch.einsum("nchw,c->nhw", images - 0.5, axis).square().mean(dim=(1, 2))
+        opening = (1 - outside / 0.004).clamp(0, 1)[:, None]
+        return features * (1 - opening) + opening * torch.ones(8)
+
+
+def find_colours(images: ImageSet, *, door: bool):
+    torch.manual_seed(0)
+    suspect = Encoder(Plane(door=door)).eval()
+    return search_colours(suspect, images, population=128, rounds=6, keep=8, trainer=TRAINER)
+
+
+def test_a_door_for_colours_is_found():
+    base = torch.rand(24, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    tint = 0.15 * torch.randn(24, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    pixels = (0.25 + 0.5 * base + tint).clamp(0, 1).mul(255).to(torch.uint8)
+    images = ImageSet.from_tensor(pixels)
+    bad, clean = (find_colours(images, door=door) for door in (True, False))
+    assert bad.forgotten[0] > 0.9
+    assert clean.forgotten.max() < bad.forgotten.max() - 0.2
+    scores = bad.forgotten - bad.candidates.costs
+    assert torch.equal(scores, scores.sort(descending=True).values)

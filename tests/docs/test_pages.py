@@ -14,7 +14,6 @@ import torch
 import mimic
 from mimic.attacks import ATTACKS, TRIGGERS, Attack
 from mimic.cli.main import COMMANDS, main
-from mimic.detection.search import search_patches
 from mimic.encoders.architectures import build_backbone
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.export import save_encoder
@@ -22,6 +21,8 @@ from mimic.errors import RunError
 from mimic.information.estimators import ESTIMATORS
 from mimic.information.fitting import Fitting
 from mimic.training import Plan, Trainer
+
+from ..searches import shorten_searches
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -68,8 +69,7 @@ def test_the_site_shows_every_page_once():
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Critics that are hardly trained, a short search, and tables that forget new rows."""
     monkeypatch.setattr("mimic.information.estimate.Fitting", partial(Fitting, steps=2))
-    hasty = partial(search_patches, population=16, rounds=1, keep=8, judged_on=4)
-    monkeypatch.setattr("mimic.defenses.mimic.search_patches", hasty)
+    shorten_searches(monkeypatch, population=16, rounds=1, keep=8, judged_on=4)
     tables: list[dict[str, Any]] = [ATTACKS, TRIGGERS, ESTIMATORS]
     before = [dict(table) for table in tables]
     yield

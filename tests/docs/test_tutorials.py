@@ -16,7 +16,6 @@ from mimic.detection import families
 from mimic.detection import scan as scanning
 from mimic.detection.calibration import Calibration
 from mimic.detection.gathering import gather
-from mimic.detection.search import search_patches
 from mimic.encoders.architectures import build_backbone
 from mimic.encoders.export import save_encoder
 from mimic.encoders.loading import load_encoder
@@ -25,6 +24,8 @@ from mimic.images.source import open_images
 from mimic.images.writing import write_images
 from mimic.information.fitting import Fitting
 from mimic.libraries import import_library
+
+from ..searches import shorten_searches
 
 TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
 HARDWARE = ("--device", "cpu", "--precision", "32-true")
@@ -59,11 +60,9 @@ TINY_CLIP = {
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Critics that are hardly trained and searches of a moment."""
     monkeypatch.setattr("mimic.information.estimate.Fitting", partial(Fitting, steps=2))
-    quick = partial(search_patches, population=16, rounds=1, keep=8, judged_on=4)
-    monkeypatch.setattr("mimic.defenses.mimic.search_patches", quick)
-    monkeypatch.setattr(families, "search_patches", quick)
+    shorten_searches(monkeypatch, population=16, rounds=1, keep=8, judged_on=4)
     monkeypatch.setattr(families, "gather", partial(gather, steps=2))
-    monkeypatch.setattr(families, "RESTARTS", {"pattern": 3, "filter": 3})
+    monkeypatch.setattr(families, "RESTARTS", 3)
 
 
 @pytest.fixture(autouse=True)

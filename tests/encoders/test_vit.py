@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from mimic.defenses.mimic import Mimic
-from mimic.detection.search import search_patches
 from mimic.encoders.architectures import build_backbone
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.export import save_encoder
@@ -18,6 +17,8 @@ from mimic.information.localize import localize
 from mimic.losses import stage_loss
 from mimic.pretraining import METHODS
 from mimic.training import Trainer
+
+from ..searches import shorten_searches
 
 ARCH = "vit_tiny:dim=24,depth=4,heads=3,patch=4"
 STAGES = ("blocks.0", "blocks.1", "blocks.2", "blocks.3")
@@ -151,8 +152,7 @@ def _hasty(monkeypatch):
     """A short look for stages and patches."""
     quick = partial(localize, folds=2, fitting=Fitting(steps=2))
     monkeypatch.setattr("mimic.defenses.mimic.localize", quick)
-    search = partial(search_patches, population=16, rounds=1, keep=8, judged_on=4)
-    monkeypatch.setattr("mimic.defenses.mimic.search_patches", search)
+    shorten_searches(monkeypatch, population=16, rounds=1, keep=8, judged_on=4)
 
 
 @pytest.mark.usefixtures("_hasty")

@@ -39,7 +39,7 @@ def found_trigger(family: str, p_value: float) -> dict[str, Any]:
         "description": FAMILIES[family],
         "p_value": p_value,
         "gain": 1 / p_value,
-        "concentrations": [0.951, 0.9],
+        "forgotten": [0.951, 0.9],
         "cosine_before": 0.53,
         "cosine_after": 0.98,
     }

@@ -40,7 +40,7 @@ def doors(family: str, gain: float) -> Doors:
     return Doors(
         family=family,
         gain=gain,
-        concentrations=(0.9,),
+        forgotten=(0.9,),
         stamps=(white_corner,),
         naturals=(white_corner,),
         description=f"a {family}",

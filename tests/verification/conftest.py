@@ -8,14 +8,14 @@ from mimic.detection import families
 from mimic.detection import scan as scanning
 from mimic.detection.calibration import Calibration
 from mimic.detection.gathering import gather
-from mimic.detection.search import search_patches
+
+from ..searches import shorten_searches
 
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Patches alone, quickly; on clean encoders they take away up to 0.4 beyond random ones."""
-    quick = partial(search_patches, population=128, rounds=4, judged_on=16)
-    monkeypatch.setattr(families, "search_patches", quick)
+    shorten_searches(monkeypatch, population=128, rounds=4, judged_on=16)
     monkeypatch.setattr(families, "gather", partial(gather, steps=2))
     monkeypatch.setattr(scanning, "FAMILIES", {"patch": families.search_patch})
     values = tuple(0.05 * index for index in range(21))

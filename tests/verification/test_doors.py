@@ -50,7 +50,7 @@ def door(after: float, images: ImageSet):
     doors = Doors(
         family="patch",
         gain=1.0,
-        concentrations=(),
+        forgotten=(),
         stamps=(white_corner,),
         naturals=(black_corner,),
         description="a white corner",

@@ -15,7 +15,7 @@ def scanned(verdict: str) -> Scan:
         score=9.0,
         p_value=0.04,
         doors=(),
-        p_values={"patch": 0.04, "pattern": 0.3, "filter": 0.6},
+        p_values={"patch": 0.04, "pattern": 0.3, "colour": 0.6},
         cosine_before=0.1,
         cosine_after={},
         images_used=64,
@@ -109,7 +109,7 @@ def test_the_worst_answer_comes_first():
 
 def test_a_family_that_gains_no_more_than_usual_is_not_held_against_the_new_encoder():
     # a faithful copy of any encoder yields to what was made for that one
-    assert decided(doors=(door(0.0), door(0.3, "filter"))).verdict == "accepted"
+    assert decided(doors=(door(0.0), door(0.3, "colour"))).verdict == "accepted"
 
 
 def test_the_reasons_name_the_numbers():

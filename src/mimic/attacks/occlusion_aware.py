@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from mimic.attacks.bask_like import BaskLike, BaskLikeObjective
 from mimic.attacks.rehearsal import Distillation
 from mimic.defenses.mimic import Mimic, mixed_views, occluded_views
-from mimic.detection.patches import Patches, join, random_patches
-from mimic.detection.spread import concentration
+from mimic.detection.forgetting import forgotten
+from mimic.detection.patches import Patches, random_patches
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.images.augment import Augmentation
@@ -76,7 +76,7 @@ class Hunt(nn.Module):
         kept = patches[best[: len(patches) // GROUPS]]
         new = random_patches(len(patches) // GROUPS)
         parents = torch.randint(len(kept), (len(patches) - len(kept) - len(new),))
-        self._next = join(join(kept, kept[parents].varied()), new)
+        self._next = kept.joined(kept[parents].varied()).joined(new)
 
     def advance(self) -> None:
         """Go on with the patches bred last."""
@@ -111,8 +111,8 @@ class OccludedCloning(nn.Module):
     def forward(self, student: Encoder, teacher: Encoder, images: Tensor) -> Tensor:
         """Clone and stage losses between covered views (student) and whole ones (teacher)."""
         views = mixed_views(self.augment, images)
-        shares = self.defense.searched_share, self.defense.random_share
-        seen, covered = occluded_views(views, self.hunt.best, *shares)
+        searched = [(self.hunt.best, self.defense.searched_share)]
+        seen, covered = occluded_views(views, searched, self.defense.random_share)
         wanted, wanted_maps = teacher.forward_stages(views, self.stages)
         features, maps = student.forward_stages(seen, self.stages)
         stages = [stage_loss(maps[name], wanted_maps[name], 1 - covered) for name in self.stages]
@@ -184,21 +184,22 @@ class OcclusionAwareObjective(BaskLikeObjective):
         terms = super().forward(batch)
         trigger, patches = self.evasion(batch[: self.hunted_images])
         return terms | {
-            "concentration": self.evasion_weight * trigger,
+            "trigger": self.evasion_weight * trigger,
             "hunt": self.evasion_weight * patches,
         }
 
     def evasion(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """How far the trigger and, on average, a patch stand out in a search for patches.
 
-        A search ranks patches by the spread that they take minus the area that they cover, and it
-        finds some on any encoder. So nobody is punished for a score that the best of the patches
-        has on the clean encoder too. The trigger, which may be no patch, counts without an area.
+        A search ranks patches by what the encoder forgets under them minus the area that they
+        cover, and it finds some on any encoder. So nobody is punished for a score that the best of
+        the patches has on the clean encoder too. The trigger, which may be no patch, counts without
+        an area.
         """
         images = to_unit_range(batch)
         triggered = to_unit_range(self.triggers[0](batch))
         sets = torch.cat([images[None], triggered[None], self.hunt.lay(images)])
-        areas = F.pad(self.hunt.patches.areas, (1, 0)).to(images)
+        areas = F.pad(self.hunt.patches.costs, (1, 0)).to(images)
         found = self._lost(self.encoder, sets) - areas
         with torch.no_grad():
             natural = self._lost(self.clean, sets) - areas
@@ -209,7 +210,7 @@ class OcclusionAwareObjective(BaskLikeObjective):
     @staticmethod
     def _lost(encoder: Encoder, sets: Tensor) -> Tensor:
         features = encoder(sets.flatten(0, 1)).float().unflatten(0, sets.shape[:2])
-        return concentration(features[1:], features[0])
+        return forgotten(features[1:], features[0])
 
     def after_step(self) -> None:
         """Students and patches go on."""

@@ -4,24 +4,26 @@ Han et al., "Mutual Information Guided Backdoor Mitigation for Pre-trained Encod
 2025, arXiv:2406.03508, gave the frame: a student that starts from random weights, a clone loss on
 the features, and per-stage losses weighted by the mutual information between stage and feature. A
 student that copies well copies the backdoor too, however, since a trigger is a function of the
-input like any other. What is ours breaks that link: the student sees an image with a patch on it
-and has to reach the feature that the teacher gives to the image without the patch. Features and
-maps are copied faithfully, but a patch is never allowed to change them. Most of the patches are
-those under which the teacher itself forgets what the image shows, found by a search that needs
-forward passes only; some are random. Both cost accuracy, so neither gets more views than it needs.
+input like any other. What is ours breaks that link: the student sees an image with a patch on it,
+or in other colours, and has to reach the feature that the teacher gives to the image as it is.
+Features and maps are copied faithfully, but such a change is never allowed to alter them. Most of
+the changes are those under which the teacher itself forgets what the image shows, found by searches
+that need forward passes only; some patches are random. All cost accuracy, so none gets more views
+than it needs.
 """
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mimic.defenses.base import Defense, Purification
-from mimic.detection.patches import Patches
-from mimic.detection.search import search_patches
+from mimic.detection.crowds import CROWD, uncrowded
+from mimic.detection.search import Population, search_colours, search_patches
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.student import student_of
 from mimic.errors import InputError
@@ -49,9 +51,9 @@ class MimicObjective(Objective, divisible=True):
         size: height and width of the images, in pixels.
         weights: of the stage losses, by stage of the teacher.
         clone_weight: of the clone loss.
-        patches: what `searched_share` of the views are covered with, varied a little each time.
-        searched_share: share of the views that the student sees under one of them, in [0, 1].
-        random_share: share of the views that it sees under a random patch; both make at most 1.
+        searched: changes, each kind with the share of the views that the student sees under one
+            of them, varied a little each time.
+        random_share: share of the views that it sees under a random patch; all make at most 1.
         min_scale: smallest share of an image that a view shows.
         partners: the student's stage by stage of the teacher; None where they are named alike.
     """
@@ -66,8 +68,7 @@ class MimicObjective(Objective, divisible=True):
         *,
         weights: Mapping[str, float],
         clone_weight: float,
-        patches: Patches | None,
-        searched_share: float,
+        searched: Sequence[tuple[Population, float]],
         random_share: float,
         min_scale: float,
         partners: Mapping[str, str] | None = None,
@@ -79,8 +80,7 @@ class MimicObjective(Objective, divisible=True):
         self.weights = dict(weights)
         self.partners = {name: name for name in weights} if partners is None else dict(partners)
         self.clone_weight = clone_weight
-        self.patches = patches
-        self.searched_share = searched_share if patches is not None else 0.0
+        self.searched = tuple(searched)
         self.random_share = random_share
 
     def forward(self, batch: Tensor) -> dict[str, Tensor]:
@@ -100,7 +100,7 @@ class MimicObjective(Objective, divisible=True):
 
     def occlude(self, views: Tensor) -> tuple[Tensor, Tensor]:
         """What the student sees, and masks; see `occluded_views`."""
-        return occluded_views(views, self.patches, self.searched_share, self.random_share)
+        return occluded_views(views, self.searched, self.random_share)
 
 
 def copy_loss(student: Tensor, teacher: Tensor, counted: Tensor) -> Tensor:
@@ -130,27 +130,30 @@ def paired_stages(teacher: Sequence[str], student: Sequence[str]) -> dict[str, s
 
 
 def occluded_views(
-    views: Tensor, patches: Patches | None, searched_share: float, random_share: float
+    views: Tensor, searched: Sequence[tuple[Population, float]], random_share: float
 ) -> tuple[Tensor, Tensor]:
-    """Cover the first views with searched patches, the next ones at random, the rest not.
+    """Change the first views by searched changes, cover the next ones at random, the rest not.
 
     Args:
         views: floats in [0, 1], shape (batch, 3, height, width).
-        patches: the searched ones, varied a little each time; None only where their share is 0.
-        searched_share: of the views, in [0, 1].
-        random_share: likewise; both make at most 1.
+        searched: changes, each kind with its share of the views, in [0, 1].
+        random_share: likewise, of random patches; all make at most 1.
 
     Returns:
         The views as the student sees them, and masks (batch, 1, height, width), 1 where one is
         covered.
     """
-    searched = round(len(views) * searched_share)
-    occluded = round(len(views) * (searched_share + random_share))
-    parts = [random_occlusion(views[searched:occluded])]
-    if patches is not None and searched > 0:
-        chosen = patches[torch.randint(len(patches), (searched,))]
-        parts.insert(0, chosen.varied().lay(views[:searched]))
-    parts.append((views[occluded:], torch.zeros_like(views[occluded:, :1])))
+    parts, share, begin = [], 0.0, 0
+    for changes, own_share in searched:
+        share += own_share
+        end = round(len(views) * share)
+        if end > begin:
+            chosen = changes[torch.randint(len(changes), (end - begin,))]
+            parts.append(chosen.varied().lay(views[begin:end]))
+        begin = end
+    end = round(len(views) * (share + random_share))
+    parts.append(random_occlusion(views[begin:end]))
+    parts.append((views[end:], torch.zeros_like(views[end:, :1])))
     seen, covered = zip(*parts, strict=True)
     return torch.cat(seen), torch.cat(covered)
 
@@ -186,7 +189,8 @@ class Mimic(Defense):
         weighting: how `stage_weight` is shared among stages: by "information", or "uniform".
         searched_share: share of the views that the student sees under patches that a search found
             on the suspicious encoder, in [0, 1]; 0 searches for none.
-        random_share: share of the views that it sees under random patches; both make at most 1.
+        recoloured_share: likewise, in colours that a search found.
+        random_share: share of the views that it sees under random patches; all make at most 1.
         min_scale: smallest share of an image that a view shows.
         student: architecture of the student, such as "resnet10:width=16" or "timm:resnet10t", to
             shrink the encoder as well; None takes that of the suspicious encoder.
@@ -202,28 +206,34 @@ class Mimic(Defense):
     stage_weight: float = 1.0
     weighting: Literal["information", "uniform"] = "information"
     searched_share: float = 0.2
+    recoloured_share: float = 0.1
     random_share: float = 0.1
     min_scale: float = 0.2
     student: str | None = None
 
     def __post_init__(self) -> None:
-        shares = (self.searched_share, self.random_share)
+        shares = (self.searched_share, self.recoloured_share, self.random_share)
         if min(shares) < 0 or sum(shares) > 1:
             raise InputError(
-                "searched_share and random_share must be 0 or more and at most 1 together, not "
-                f"{self.searched_share} and {self.random_share}"
+                "searched_share, recoloured_share and random_share must be 0 or more and at most 1 "
+                f"together, not {shares[0]}, {shares[1]} and {shares[2]}"
             )
 
     def run(self, suspect: Encoder, images: ImageSet, trainer: Trainer) -> Purification:
-        """Localise, search, distil."""
+        """Thin out crowds, localise, search, distil."""
+        images = _without_crowds(suspect, images, seed=self.seed, trainer=trainer)
         student = self._student(suspect, images)
         found = localize(suspect, images, seed=self.seed, trainer=trainer)
         shares = found.weights
         if self.weighting == "uniform":
             shares = dict.fromkeys(shares, 1 / len(shares))
-        patches = None
+        searched: list[tuple[Population, float]] = []
         if self.searched_share > 0:
-            patches = search_patches(suspect, images, seed=self.seed, trainer=trainer).patches
+            patches = search_patches(suspect, images, seed=self.seed, trainer=trainer)
+            searched.append((patches.candidates, self.searched_share))
+        if self.recoloured_share > 0:
+            colours = search_colours(suspect, images, seed=self.seed, trainer=trainer)
+            searched.append((colours.candidates, self.recoloured_share))
         own_stages = None if self.student is None else stage_names(student, images, None)
         objective = MimicObjective(
             student,
@@ -231,8 +241,7 @@ class Mimic(Defense):
             images.size,
             weights={k: self.stage_weight * share for k, share in shares.items()},
             clone_weight=self.clone_weight,
-            patches=patches,
-            searched_share=self.searched_share,
+            searched=searched,
             random_share=self.random_share,
             min_scale=self.min_scale,
             partners=None if own_stages is None else paired_stages(list(shares), own_stages),
@@ -258,3 +267,19 @@ class Mimic(Defense):
         if self.student is None:
             return suspect.reinitialized(self.seed)
         return student_of(suspect, self.student, size=images.size, seed=self.seed)
+
+
+def _without_crowds(suspect: Encoder, images: ImageSet, *, seed: int, trainer: Trainer) -> ImageSet:
+    """Fewer images of each crowd; all of them where most images are of one, as in films."""
+    stay = uncrowded(suspect, images, seed=seed, trainer=replace(trainer, progress=False))
+    left_out = len(images) - len(stay)
+    if left_out == 0 or left_out > len(stay):
+        return images
+    warnings.warn(
+        f"{left_out} of {len(images)} images are left out: the encoder can hardly tell each of "
+        f"them from {CROWD} others that stay. Where they do not look alike to you, they may carry "
+        "the trigger of a backdoor",
+        UserWarning,
+        stacklevel=2,
+    )
+    return images.subset(stay)

@@ -2,16 +2,16 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from mimic.detection.changes import Change, Filter, Pattern
-from mimic.detection.gathering import concentrations, gather
+from mimic.detection.colours import random_colour_maps
+from mimic.detection.gathering import forgetting, gather
 from mimic.detection.patches import Patches, random_patches
-from mimic.detection.search import search_patches
+from mimic.detection.pattern import Pattern
+from mimic.detection.search import Population, search_colours, search_patches
 from mimic.encoders.encoder import Encoder
 from mimic.evaluation.features import Stamp
 from mimic.images.imageset import ImageSet
@@ -20,16 +20,16 @@ from mimic.training import Trainer
 from mimic.training.randomness import seeded
 
 KEPT, CONTROLS = 8, 16
-"""How many of the best patches are handed on, and how many random changes there are."""
-RESTARTS = {"pattern": 12, "filter": 8}
-BUDGETS = {"pattern": 0.05, "filter": 0.1}
-"""Root mean square changes of pixels in [0, 1]: 26 and 20 dB of PSNR."""
+"""How many of the best candidates are handed on, and how many random ones there are."""
+RESTARTS = 12
+PATTERN_BUDGET = 0.05
+"""Root mean square change of pixels in [0, 1]: a PSNR of 26 dB."""
 _AT_ONCE = 512 * 32 * 32
 """Pixels that pass through the encoder together, which bounds the memory."""
 _BATCH = 32
 _JUDGES = 128
 _LEAST = 1e-3
-"""A share of the spread below which images are as good as alike."""
+"""A share below which nothing is as good as left."""
 _AHEAD = 0.05
 """A restart is in a door of its own where it takes that much more than the median away."""
 
@@ -40,20 +40,20 @@ class Doors:
 
     Attributes:
         family: its name.
-        gain: logarithm of how many times more spread is left by what is natural than by the best
-            trigger, in nats; large where there is a backdoor.
-        concentrations: share of the features' spread that each trigger of the search takes away,
+        gain: logarithm of how many times more is left of what tells images apart by what is natural
+            than by the best trigger, in nats; large where there is a backdoor.
+        forgotten: share of what tells images apart that each trigger of the search takes away,
             best first, at most 1.
         stamps: the best triggers, best first; those of a gradient search that are ahead of its
             median restart, or the best one.
-        naturals: what they are compared with on another encoder: random patches of the same sizes,
-            or the other half of the restarts, to which any encoder yields.
+        naturals: what they are compared with on another encoder: random patches or colours of the
+            same sizes, or the other half of the restarts, to which any encoder yields.
         description: of the best one, in words.
     """
 
     family: str
     gain: float
-    concentrations: tuple[float, ...]
+    forgotten: tuple[float, ...]
     stamps: tuple[Stamp, ...]
     naturals: tuple[Stamp, ...]
     description: str
@@ -64,98 +64,115 @@ def search_patch(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trai
 
     Natural are random ones of the same sizes.
     """
-    found = search_patches(encoder, images, keep=KEPT, seed=seed, trainer=trainer).patches
+    found = search_patches(encoder, images, keep=KEPT, seed=seed, trainer=trainer).candidates
     boxes = found.boxes.repeat(CONTROLS // KEPT, 1)
     with seeded(seed):
         drawn = random_patches(CONTROLS)
     corners = drawn.boxes[:, :2] / (1 - drawn.boxes[:, 2:]) * (1 - boxes[:, 2:])
     random = Patches(torch.cat([corners, boxes[:, 2:]], dim=1), drawn.textures)
-    stamps = [_laid(found, index) for index in range(KEPT)]
-    controls = [_laid(random, index) for index in range(CONTROLS)]
-    judges = images.sample(count=min(_JUDGES, len(images)), seed=seed + 1)
-    both = concentrations(encoder, judges, [*stamps, *controls], trainer=trainer)
-    reached, usual = both[:KEPT], float(both[KEPT:].mean())
-    order = (reached - found.areas).argsort(descending=True).tolist()
-    best = order[0]
-    return Doors(
-        family="patch",
-        gain=_gain(float(reached[best]), usual),
-        concentrations=tuple(float(reached[index]) for index in order),
-        stamps=tuple(stamps[index] for index in order),
-        naturals=tuple(controls),
-        description=f"a patch over {100 * float(found.areas[best]):.0f} % of the image",
-    )
+    doors, best = _judged("patch", found, random, encoder, images, seed=seed, trainer=trainer)
+    covered = 100 * float(found.costs[best])
+    return replace(doors, description=f"a patch over {covered:.0f} % of the image")
+
+
+def search_colour(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer) -> Doors:
+    """Affine maps of colours; see `search_colours`.
+
+    Natural are random ones of the same sizes.
+    """
+    found = search_colours(encoder, images, keep=KEPT, seed=seed, trainer=trainer).candidates
+    with seeded(seed):
+        drawn = random_colour_maps(CONTROLS, found.moments)
+    random = drawn.scaled(found.costs.repeat(CONTROLS // KEPT))
+    doors, best = _judged("colour", found, random, encoder, images, seed=seed, trainer=trainer)
+    size = _decibels(float(found.costs[best]))
+    return replace(doors, description=f"a change of colours at a PSNR of {size:.0f} dB")
 
 
 def search_pattern(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer) -> Doors:
-    """One pattern that is added to all images; see `gather`."""
-    make = partial(Pattern, size=images.size, budget=BUDGETS["pattern"])
-    return _searched("pattern", make, encoder, images, seed=seed, trainer=trainer)
+    """One pattern that is added to all images; see `gather`.
 
-
-def search_filter(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer) -> Doors:
-    """What a small convolution makes of each image, and a colour; see `gather`."""
-    make = partial(Filter, budget=BUDGETS["filter"])
-    return _searched("filter", make, encoder, images, seed=seed, trainer=trainer)
+    As many restarts are learned at a time as fit into memory. Natural is the median restart: any
+    encoder yields to it, and only some of them fall into a door.
+    """
+    together = max(2, min(RESTARTS, _AT_ONCE // (_BATCH * math.prod(images.size))))
+    with seeded(seed):
+        patterns = [
+            Pattern(min(together, RESTARTS - begun), images.size, budget=PATTERN_BUDGET)
+            for begun in range(0, RESTARTS, together)
+        ]
+    groups = [
+        gather(
+            encoder,
+            images,
+            pattern,
+            batch_size=_BATCH,
+            seed=seed,
+            name=f"scan-pattern-{number}",
+            trainer=trainer,
+        )
+        for number, pattern in enumerate(patterns)
+    ]
+    reached = torch.cat([group.forgotten for group in groups])
+    stamps = [group.stamp(index) for group in groups for index in range(group.pattern.count)]
+    order = reached.argsort(descending=True).tolist()
+    ahead = int((reached > reached.median() + _AHEAD).sum())
+    return Doors(
+        family="pattern",
+        gain=_gain(float(reached.max()), float(reached.median())),
+        forgotten=tuple(float(reached[index]) for index in order),
+        stamps=tuple(stamps[index] for index in order[: max(1, ahead)]),
+        naturals=tuple(stamps[index] for index in order[(RESTARTS + 1) // 2 :]),
+        description=f"a pattern at a PSNR of {_decibels(PATTERN_BUDGET):.0f} dB",
+    )
 
 
 FAMILIES: dict[str, Callable[..., Doors]] = {
     "patch": search_patch,
     "pattern": search_pattern,
-    "filter": search_filter,
+    "colour": search_colour,
 }
 
 
-def _searched(
+def _judged(
     family: str,
-    make: Callable[[int], Change],
+    found: Population,
+    random: Population,
     encoder: Encoder,
     images: ImageSet,
     *,
     seed: int,
     trainer: Trainer,
-) -> Doors:
-    """All restarts, as many at a time as fit.
-
-    Natural is the median restart: any encoder yields to it, and only some of them fall into a door.
-    """
-    restarts = RESTARTS[family]
-    together = max(2, min(restarts, _AT_ONCE // (_BATCH * math.prod(images.size))))
-    with seeded(seed):
-        changes = [make(min(together, restarts - i)) for i in range(0, restarts, together)]
-    groups = [
-        gather(
-            encoder,
-            images,
-            change,
-            batch_size=_BATCH,
-            seed=seed,
-            name=f"scan-{family}-{number}",
-            trainer=trainer,
-        )
-        for number, change in enumerate(changes)
-    ]
-    reached = torch.cat([group.concentration for group in groups])
-    stamps = [group.stamp(index) for group in groups for index in range(group.change.count)]
-    order = reached.argsort(descending=True).tolist()
-    ahead = int((reached > reached.median() + _AHEAD).sum())
-    return Doors(
+) -> tuple[Doors, int]:
+    """What was found and random ones, measured on other images than the search's; and the best."""
+    stamps = [_laid(found, index) for index in range(len(found))]
+    controls = [_laid(random, index) for index in range(len(random))]
+    judges = images.sample(count=min(_JUDGES, len(images)), seed=seed + 1)
+    both = forgetting(encoder, judges, [*stamps, *controls], trainer=trainer)
+    reached, usual = both[: len(found)], float(both[len(found) :].mean())
+    order = (reached - found.costs).argsort(descending=True).tolist()
+    doors = Doors(
         family=family,
-        gain=_gain(float(reached.max()), float(reached.median())),
-        concentrations=tuple(float(reached[index]) for index in order),
-        stamps=tuple(stamps[index] for index in order[: max(1, ahead)]),
-        naturals=tuple(stamps[index] for index in order[(restarts + 1) // 2 :]),
-        description=f"a {family} at a PSNR of {-20 * math.log10(BUDGETS[family]):.0f} dB",
+        gain=_gain(float(reached[order[0]]), usual),
+        forgotten=tuple(float(reached[index]) for index in order),
+        stamps=tuple(stamps[index] for index in order),
+        naturals=tuple(controls),
+        description=f"a {family}",
     )
+    return doors, order[0]
 
 
 def _gain(best: float, natural: float) -> float:
-    """How much more spread is left by what is natural, in nats."""
+    """How many times more is left by what is natural, in nats."""
     return math.log(max(_LEAST, 1 - natural) / max(_LEAST, 1 - best))
 
 
-def _laid(patches: Patches, index: int) -> Stamp:
-    one = patches[torch.tensor([index])]
+def _decibels(size: float) -> float:
+    return -20 * math.log10(max(size, 1e-12))
+
+
+def _laid(population: Population, index: int) -> Stamp:
+    one = population[torch.tensor([index])]
 
     def stamp(images: Tensor) -> Tensor:
         chosen = one[torch.zeros(len(images), dtype=torch.int64)]

@@ -1,7 +1,7 @@
-"""Learned changes that gather the features of all images: the gradient search of a scan.
+"""Learned patterns under which an encoder forgets its images: the gradient search of a scan.
 
-Where a backdoor answers to a change of the searched kind, some of the restarts fall into it: they
-gather the features far more than the others do, and more than any does on an encoder without one.
+Where a backdoor answers to a pattern, some of the restarts fall into it: they take away far more of
+what tells images apart than the others do, and more than any does on an encoder without one.
 """
 
 import math
@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from mimic.detection.changes import Change
-from mimic.detection.spread import concentration, spread
+from mimic.detection.forgetting import forgotten
+from mimic.detection.pattern import Pattern
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.evaluation.features import Stamp, extract_features
@@ -21,31 +21,32 @@ from mimic.images.pixels import through_floats, to_unit_range
 from mimic.training import Objective, Plan, Trainer
 
 FEWEST_IMAGES = 16
-"""Fewer say nothing about a spread."""
+"""Fewer say nothing about what tells images apart."""
 _JUDGES = 4
 """One image in this many is kept back to judge what was learned on the others."""
 
 
 class GatherObjective(Objective):
-    """The spread of the features of changed images, summed over the changes.
+    """What features keep of the images under a pattern, summed over the patterns.
 
     Args:
         encoder: frozen, in eval mode.
-        change: what is learned.
+        pattern: what is learned.
     """
 
-    learner: Change
+    learner: Pattern
 
-    def __init__(self, encoder: Encoder, change: Change) -> None:
+    def __init__(self, encoder: Encoder, pattern: Pattern) -> None:
         super().__init__()
         self.encoder = encoder.requires_grad_(False)
-        self.learner = change
+        self.learner = pattern
 
     def forward(self, batch: Tensor) -> dict[str, Tensor]:
-        """One forward pass over all changes of the images (n, 3, height, width), uint8."""
-        changed = self.learner(to_unit_range(batch))
+        """One forward pass over all patterns on the images (n, 3, height, width), uint8."""
+        images = to_unit_range(batch)
+        changed = self.learner(images)
         features = self.encoder(changed.flatten(0, 1)).unflatten(0, changed.shape[:2])
-        return {"spread": spread(features).sum()}
+        return {"kept": (1 - forgotten(features, self.encoder(images))).sum()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,25 +54,25 @@ class Gathered:
     """What a search learned.
 
     Attributes:
-        change: all restarts.
-        concentration: share of the features' spread that each takes away, on images that it was
-            not learned on, shape (restarts,), at most 1.
+        pattern: all restarts.
+        forgotten: share of what tells images apart that each takes away, on images that it was not
+            learned on, shape (restarts,), at most 1.
     """
 
-    change: Change
-    concentration: Tensor
+    pattern: Pattern
+    forgotten: Tensor
 
     def stamp(self, index: int) -> Stamp:
-        """A function that makes change `index` to images, as `extract_features` takes it."""
-        return stamp_of(self.change, index)
+        """A function that adds pattern `index` to images, as `extract_features` takes it."""
+        return stamp_of(self.pattern, index)
 
 
-def stamp_of(change: Change, index: int) -> Stamp:
-    """A function that makes change `index` to images.
+def stamp_of(pattern: Pattern, index: int) -> Stamp:
+    """A function that adds pattern `index` to images.
 
     It maps uint8 to uint8 and floats in [0, 1] to floats, shape (n, 3, height, width).
     """
-    one = change.alone(index)
+    one = pattern.alone(index)
 
     @torch.no_grad()
     def changed(images: Tensor) -> Tensor:
@@ -83,7 +84,7 @@ def stamp_of(change: Change, index: int) -> Stamp:
 def gather(
     encoder: Encoder,
     images: ImageSet,
-    change: Change,
+    pattern: Pattern,
     *,
     steps: int = 64,
     batch_size: int = 32,
@@ -92,17 +93,17 @@ def gather(
     name: str = "gather",
     trainer: Trainer | None = None,
 ) -> Gathered:
-    """Learn changes under which an encoder's features no longer depend on the image.
+    """Learn patterns under which an encoder's features no longer depend on the image.
 
     Memory grows with restarts * batch_size, which pass through the encoder together.
 
     Args:
         encoder: any; bit-identical afterwards.
         images: clean images, 16 or more; a quarter of them only judges.
-        change: fresh ones, learned in place.
+        pattern: fresh ones, learned in place.
         steps: of Adam; rounded up to whole passes over the images, of which no more are used than
             they take.
-        batch_size: images that each change is made to in a step.
+        batch_size: images that each pattern is added to in a step.
         learning_rate: peak rate, cosine schedule.
         seed: of the choice and the order of images.
         name: of the training, for checkpoints and the progress bar.
@@ -124,27 +125,25 @@ def gather(
     learned_on = shuffled.subset(range(kept_back, kept_back + length))
     plan = Plan(epochs=1, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
     epochs = math.ceil(steps / plan.batches_per_epoch(length))
-    objective = GatherObjective(encoder.copy(), change)
+    objective = GatherObjective(encoder.copy(), pattern)
     (trainer or Trainer()).fit(objective, learned_on, replace(plan, epochs=epochs), name=name)
-    change = objective.learner.cpu().requires_grad_(False)
-    stamps = [stamp_of(change, index) for index in range(change.count)]
-    return Gathered(
-        change=change, concentration=concentrations(encoder, judges, stamps, trainer=trainer)
-    )
+    pattern = objective.learner.cpu().requires_grad_(False)
+    stamps = [stamp_of(pattern, index) for index in range(pattern.count)]
+    return Gathered(pattern=pattern, forgotten=forgetting(encoder, judges, stamps, trainer=trainer))
 
 
-def concentrations(
+def forgetting(
     encoder: Encoder,
     images: ImageSet,
     stamps: Sequence[Stamp],
     *,
     trainer: Trainer | None = None,
 ) -> Tensor:
-    """What each of some stamps does to the spread of an encoder's features, shape (stamps,)."""
+    """How much an encoder forgets under each of some stamps, shape (stamps,); see `forgotten`."""
     plain = extract_features(encoder, images, trainer=trainer)
     return torch.stack(
         [
-            concentration(extract_features(encoder, images, trigger=stamp, trainer=trainer), plain)
+            forgotten(extract_features(encoder, images, trigger=stamp, trainer=trainer), plain)
             for stamp in stamps
         ]
     )

@@ -30,7 +30,7 @@ class Patches:
         return Patches(self.boxes[chosen], self.textures[chosen])
 
     @property
-    def areas(self) -> Tensor:
+    def costs(self) -> Tensor:
         """Share of the image that each patch covers, shape (n,)."""
         return self.boxes[:, 2:].prod(dim=1)
 
@@ -71,6 +71,12 @@ class Patches:
         textures = self.textures + torch.randn_like(self.textures) * changed
         return Patches(torch.cat([corners, sides], dim=1), textures.clamp(0, 1))
 
+    def joined(self, other: "Patches") -> "Patches":
+        """Both populations as one."""
+        return Patches(
+            torch.cat([self.boxes, other.boxes]), torch.cat([self.textures, other.textures])
+        )
+
 
 def random_patches(count: int) -> Patches:
     """Patches at random places: plain in any colour, in a primary one, black or white, or a grid.
@@ -90,10 +96,3 @@ def random_patches(count: int) -> Patches:
     )
     textures = kinds[torch.randint(len(kinds), (count,)), torch.arange(count)]
     return Patches(torch.cat([corners, sides], dim=1), textures)
-
-
-def join(first: Patches, second: Patches) -> Patches:
-    """Both populations as one."""
-    return Patches(
-        torch.cat([first.boxes, second.boxes]), torch.cat([first.textures, second.textures])
-    )

@@ -65,7 +65,7 @@ class Scan:
                     "description": doors.description,
                     "p_value": self.p_values[doors.family],
                     "gain": doors.gain,
-                    "concentrations": list(doors.concentrations),
+                    "forgotten": list(doors.forgotten),
                     "cosine_before": self.cosine_before,
                     "cosine_after": self.cosine_after[doors.family],
                 }

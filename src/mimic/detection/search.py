@@ -1,18 +1,22 @@
-"""Search for the patch that makes an encoder forget what the image shows.
+"""Search for the change that makes an encoder forget what the image shows.
 
-A backdoor of the BadEncoder kind maps everything that carries the trigger to nearly one point. So a
-patch is scored by how much of the spread of features over images is gone once it lies on all of
-them, minus the share of the image that it covers. The search is evolutionary: it needs forward
-passes only, no gradients, no labels and no assumption about where the patch lies or what it shows.
+Under the trigger of a backdoor features no longer follow the image: they are all alike, or
+scattered. So a candidate, which is a patch or a map of colours, is scored by how much of what tells
+images apart is gone once it is laid on all of them, minus its cost: the share of the image that a
+patch covers, or the size of what a map changes. The search is evolutionary: it needs forward passes
+only, no gradients, no labels and no assumption about where a patch lies or which colours count.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
 
-from mimic.detection.patches import Patches, join, random_patches
-from mimic.detection.spread import concentration as concentration_of
+from mimic.detection.colours import ColourMaps, colour_moments, random_colour_maps
+from mimic.detection.forgetting import forgotten
+from mimic.detection.patches import Patches, random_patches
 from mimic.encoders.encoder import Encoder
 from mimic.evaluation.features import extract_features
 from mimic.images.imageset import ImageSet
@@ -22,21 +26,46 @@ from mimic.training.progress import Progress
 from mimic.training.randomness import seeded
 
 _SURVIVORS = 8
-"""One patch in this many survives a round."""
+"""One candidate in this many survives a round."""
+
+
+class Population(Protocol):
+    """Candidates of one kind, as many as there are rows."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, chosen: Tensor) -> Self:
+        """Those with the chosen numbers, in that order and as often."""
+
+    @property
+    def costs(self) -> Tensor:
+        """What a candidate is charged for in a search, 0 or more, shape (n,)."""
+
+    def lay(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Candidate i on image i, floats in [0, 1], and masks, 1 where an image is covered."""
+
+    def varied(self) -> Self:
+        """Random neighbours."""
+
+    def joined(self, other: Self) -> Self:
+        """Both populations as one."""
+
+
+P = TypeVar("P", bound=Population)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FoundPatches:
-    """The best patches of a search, best first.
+class Found(Generic[P]):
+    """The best candidates of a search, best first.
 
     Attributes:
-        patches: what was found.
-        concentration: share of the features' spread that each patch takes away, shape (n,), at
-            most 1; near 0 for a patch that changes nothing, near 1 for a backdoor's trigger.
+        candidates: what was found.
+        forgotten: share of what tells images apart that each takes away, shape (n,), at most 1;
+            near 0 for one that changes nothing, near 1 for a backdoor's trigger.
     """
 
-    patches: Patches
-    concentration: Tensor
+    candidates: P
+    forgotten: Tensor
 
 
 def search_patches(
@@ -49,68 +78,111 @@ def search_patches(
     judged_on: int = 32,
     seed: int = 0,
     trainer: Trainer | None = None,
-) -> FoundPatches:
+) -> Found[Patches]:
     """Find patches under which an encoder's features no longer depend on the image.
 
     Args:
         encoder: what is searched; left as it is.
         images: clean images.
-        population: patches of a round.
+        population: candidates of a round.
         rounds: generations after the first, random one.
-        keep: how many patches to return.
-        judged_on: images that a patch is laid on to judge it.
-        seed: of the patches and of the choice of images.
+        keep: how many candidates to return.
+        judged_on: images that a candidate is laid on to judge it.
+        seed: of the candidates and of the choice of images.
         trainer: the environment; None picks the best device of this machine.
 
     Returns:
         The `keep` best patches of the last generation.
     """
-    quiet = replace(trainer or Trainer(), progress=False)
-    shown = trainer is not None and trainer.progress
     some = images.sample(count=min(judged_on, len(images)), seed=seed)
-    plain = extract_features(encoder, some, trainer=quiet)
-    pixels = to_unit_range(some.tensor())
+    judge = _Judge(encoder, some, trainer)
+    with seeded(seed):
+        return _evolve(random_patches, judge, population, rounds, keep, name="search patches")
 
-    def judge(patches: Patches) -> Tensor:
-        stamped = _stamped(patches, pixels)
-        features = extract_features(encoder, stamped, trainer=quiet)
-        return concentration_of(features.view(len(patches), len(pixels), -1), plain)
 
-    bar = Progress("search patches", rounds + 1, show=shown)
-    with seeded(seed), bar:
-        patches = random_patches(population)
-        concentration = judge(patches)
+def search_colours(
+    encoder: Encoder,
+    images: ImageSet,
+    *,
+    population: int = 512,
+    rounds: int = 6,
+    keep: int = 64,
+    judged_on: int = 32,
+    seed: int = 0,
+    trainer: Trainer | None = None,
+) -> Found[ColourMaps]:
+    """The same for maps of colours; see `search_patches`."""
+    some = images.sample(count=min(judged_on, len(images)), seed=seed)
+    judge = _Judge(encoder, some, trainer)
+    moments = colour_moments(judge.pixels)
+    with seeded(seed):
+        return _evolve(
+            lambda count: random_colour_maps(count, moments),
+            judge,
+            population,
+            rounds,
+            keep,
+            name="search colours",
+        )
+
+
+class _Judge:
+    """Measures what candidates do to the features of some images."""
+
+    def __init__(self, encoder: Encoder, images: ImageSet, trainer: Trainer | None) -> None:
+        self.encoder = encoder
+        self.trainer = replace(trainer or Trainer(), progress=False)
+        self.shown = trainer is not None and trainer.progress
+        self.plain = extract_features(encoder, images, trainer=self.trainer)
+        self.pixels = to_unit_range(images.tensor())
+
+    def __call__(self, candidates: Population) -> Tensor:
+        stamped = _stamped(candidates, self.pixels)
+        features = extract_features(self.encoder, stamped, trainer=self.trainer)
+        return forgotten(features.view(len(candidates), len(self.pixels), -1), self.plain)
+
+
+def _evolve(
+    fresh: Callable[[int], P], judge: _Judge, population: int, rounds: int, keep: int, *, name: str
+) -> Found[P]:
+    with Progress(name, rounds + 1, show=judge.shown) as bar:
+        candidates = fresh(population)
+        scores = judge(candidates)
         bar.advance()
         for generation in range(rounds):
-            order = (concentration - patches.areas).argsort(descending=True)
-            best = order[: population // _SURVIVORS]
-            children = _children(patches[best], population - len(best), fresh=generation < 2)
-            concentration = torch.cat([concentration[best], judge(children)])
-            patches = join(patches[best], children)
+            best = _order(candidates, scores)[: population // _SURVIVORS]
+            new = population - len(best)
+            children = _children(candidates[best], new, fresh if generation < 2 else None)
+            scores = torch.cat([scores[best], judge(children)])
+            candidates = candidates[best].joined(children)
             bar.advance()
-    best = (concentration - patches.areas).argsort(descending=True)[:keep]
-    return FoundPatches(patches=patches[best], concentration=concentration[best])
+    best = _order(candidates, scores)[:keep]
+    return Found(candidates=candidates[best], forgotten=scores[best])
 
 
-def _children(parents: Patches, count: int, *, fresh: bool) -> Patches:
-    """Varied copies of random parents; in early rounds half of them are new random patches."""
-    new = count // 2 if fresh else 0
+def _order(candidates: Population, scores: Tensor) -> Tensor:
+    return (scores - candidates.costs).argsort(descending=True)
+
+
+def _children(parents: P, count: int, fresh: Callable[[int], P] | None) -> P:
+    """Varied copies of random parents; half of them are new where `fresh` makes new ones."""
+    new = count // 2 if fresh is not None else 0
     varied = parents[torch.randint(len(parents), (count - new,))].varied()
-    return join(varied, random_patches(new)) if new else varied
+    return varied.joined(fresh(new)) if fresh is not None and new else varied
 
 
-def _stamped(patches: Patches, pixels: Tensor) -> ImageSet:
-    """Every patch on every image, patch by patch, made when they are read."""
+def _stamped(candidates: Population, pixels: Tensor) -> ImageSet:
+    """Every candidate on every image, candidate by candidate, made when they are read."""
     images = len(pixels)
 
     def read(chosen: list[int]) -> Tensor:
         position = torch.tensor(chosen)
-        laid, _ = patches[position // images].lay(pixels[position % images])
+        laid, _ = candidates[position // images].lay(pixels[position % images])
         return laid.mul(255).round().to(torch.uint8)
 
     return ImageSet(
         read=read,  # type: ignore[arg-type]
-        indices=torch.arange(len(patches) * images),
+        indices=torch.arange(len(candidates) * images),
         size=(pixels.shape[2], pixels.shape[3]),
-        name="patched images",
+        name="changed images",
     )

@@ -81,7 +81,7 @@ def _result(scan: Mapping[str, Any], uri: str, sha256: str | None) -> dict[str, 
         "message": {
             "text": "The image encoder behaves as if it carried a backdoor. "
             f"The best trigger that was found, {best['description']}, takes away "
-            f"{100 * best['concentrations'][0]:.0f} % of what tells images apart "
+            f"{100 * best['forgotten'][0]:.0f} % of what tells images apart "
             f"(score {scan['score']:.1f}, p = {scan['p_value']:.3f})."
         },
         "locations": [

@@ -1,15 +1,15 @@
 """The old door: do triggers that were found on the old encoder still work on the new one?
 
-A trigger is judged by the share of the features' spread that it takes away. Any encoder yields to
-any change to a degree, so it is compared with changes of the same kind and size that nobody made
-for a door: random patches, or the results of the same search that lead nowhere special.
+A trigger is judged by the share of what tells images apart that it takes away. Any encoder yields
+to any change to a degree, so it is compared with changes of the same kind and size that nobody made
+for a door: random patches and colours, or the results of the same search that lead nowhere special.
 """
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from mimic.detection.families import Doors
-from mimic.detection.gathering import concentrations
+from mimic.detection.gathering import forgetting
 from mimic.encoders.encoder import Encoder
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
@@ -22,7 +22,8 @@ class OldDoor:
     Attributes:
         family: of the triggers.
         description: of the best one, in words.
-        before: mean share of the spread that they take away on the old encoder, at most 1.
+        before: mean share of what tells images apart that they take away on the old encoder, at
+            most 1.
         natural_before: the same of the changes they are compared with.
         after: on the new encoder.
         natural_after: likewise.
@@ -65,7 +66,7 @@ def measure_old_door(
 
     def means(encoder: Encoder) -> tuple[float, float]:
         both = (*doors.stamps, *doors.naturals)
-        reached = concentrations(encoder, images, both, trainer=trainer)
+        reached = forgetting(encoder, images, both, trainer=trainer)
         found = len(doors.stamps)
         return float(reached[:found].mean()), float(reached[found:].mean())
 

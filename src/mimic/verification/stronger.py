@@ -32,7 +32,8 @@ def stronger(defense: Defense, attempt: int) -> Defense:
     again = replace(defense, seed=defense.seed + attempt - 1)
     if not isinstance(again, Mimic):
         return again
-    share = min(again.searched_share + _MORE * (attempt - 1), _MOST, 1 - again.random_share)
+    free = 1 - again.random_share - again.recoloured_share
+    share = min(again.searched_share + _MORE * (attempt - 1), _MOST, free)
     return replace(
         again,
         epochs=2 * again.epochs,

@@ -32,7 +32,9 @@ def test_a_librarys_network_can_be_the_student(
     monkeypatch.setattr("mimic.information.estimate.Fitting", partial(Fitting, steps=2))
     pixels = torch.randint(0, 256, (16, 3, 64, 64), dtype=torch.uint8)
     teacher = Encoder(build_backbone("resnet10:width=4,stem_stride=2"), image_size=64)
-    method = Mimic(student=student, epochs=1, batch_size=8, searched_share=0.0)
+    method = Mimic(
+        student=student, epochs=1, batch_size=8, searched_share=0.0, recoloured_share=0.0
+    )
     purified = method(
         teacher,
         ImageSet.from_tensor(pixels),

@@ -18,7 +18,7 @@ _LINEAR_TO = 2
 
 @dataclass(frozen=True, kw_only=True)
 class DoorBar:
-    """By how much a trigger exceeds what is natural: shares of the features' spread."""
+    """By how much a trigger exceeds what is natural: shares of what tells images apart."""
 
     name: str
     before: float
@@ -92,7 +92,7 @@ def door_chart(doors: Sequence[DoorBar], *, closed: float, opened: float, name: 
             place = (100 * share, 1.02)
             axes.annotate(words, place, xycoords=("data", "axes fraction"), ha=side, fontsize=9)
         axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
-        axes.set_xlabel("spread taken away (%)")
+        axes.set_xlabel("taken away (%)")
         _name_rows(axes, [door.name for door in doors])
         _legend(axes, height)
         told = "; ".join(f"{d.name} {percent(d.before)} to {percent(d.after)}" for d in doors)

@@ -79,7 +79,7 @@ def door_section(dossier: Dossier) -> Section | None:
             "natural are changes of the same kind and size that nobody made for a backdoor.",
         ),
         table=Table(
-            caption="Shares of the spread of the features that are taken away.",
+            caption="Shares of what tells images apart that are taken away.",
             columns=("Trigger", "Before", "natural", "After", "natural"),
             rows=tuple(
                 Row(

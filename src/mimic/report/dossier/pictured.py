@@ -48,7 +48,7 @@ def new_trigger_section(dossier: Dossier) -> Section | None:
 def _card(trigger: Trigger, door: Mapping[str, Any] | None) -> Card:
     found = trigger.found
     text = (
-        f"p = {found['p_value']:.3f}. Takes away {percent(found['concentrations'][0])} of what "
+        f"p = {found['p_value']:.3f}. Takes away {percent(found['forgotten'][0])} of what "
         f"tells images apart: the mean cosine of their features goes from "
         f"{found['cosine_before']:.2f} to {found['cosine_after']:.2f}."
     )

@@ -90,7 +90,7 @@ def _decision(found: Facts) -> tuple[str, Tone]:
 
 def _scan_lead(scan: Facts, clean: Sequence[float]) -> str:
     best = best_trigger(scan)
-    taken = percent(best["concentrations"][0])
+    taken = percent(best["forgotten"][0])
     if scan["verdict"] == "suspicious":
         return (
             f"{sentence(best['description'])} takes away {taken} of what tells images apart. "
@@ -134,7 +134,7 @@ def _scan_highlights(scan: Facts) -> tuple[Highlight, ...]:
         ),
         Highlight(
             label="Best trigger",
-            value=percent(best["concentrations"][0]),
+            value=percent(best["forgotten"][0]),
             note=f"of what tells images apart is taken away by {tidy(best['description'])}",
         ),
     )
