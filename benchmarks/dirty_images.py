@@ -20,9 +20,11 @@ from typing import Any
 
 import reference
 import torch
+from torch import Tensor
 
 from mimic.attacks.triggers import parse_trigger
 from mimic.defenses import Mimic
+from mimic.detection.crowds import uncrowded
 from mimic.encoders.export import save_encoder
 from mimic.encoders.loading import load_encoder
 from mimic.files import sha256, write_json
@@ -57,16 +59,16 @@ SETTINGS = {
 }
 
 
-def defenders_images(setting: Setting, count: int, seed: int) -> ImageSet:
-    """So many random images, the trigger on a random share of them."""
+def defenders_images(setting: Setting, count: int, seed: int) -> tuple[ImageSet, Tensor]:
+    """So many random images, the trigger on a random share of them; and which of them these are."""
     drawn = reference.images(setting.source).sample(count=count, seed=seed)
     dirty = round(count * setting.dirty_share)
-    if dirty == 0:
-        return drawn
-    pixels = drawn.tensor()
     chosen = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:dirty]
+    if dirty == 0:
+        return drawn, chosen
+    pixels = drawn.tensor()
     pixels[chosen] = parse_trigger(reference.TRIGGER)(pixels[chosen])
-    return ImageSet.from_tensor(pixels, name=f"{drawn.name}, the trigger on {dirty}")
+    return ImageSet.from_tensor(pixels, name=f"{drawn.name}, the trigger on {dirty}"), chosen
 
 
 def trained(
@@ -77,10 +79,12 @@ def trained(
     if facts_file.exists():
         return purified_file, json.loads(facts_file.read_text())
     setting, defense = SETTINGS[name], Mimic(epochs=epochs, seed=seed)
-    images = defenders_images(setting, count, seed)
+    images, dirty = defenders_images(setting, count, seed)
+    suspect = load_encoder(reference.SUSPECT)
+    stay = uncrowded(suspect, images, seed=seed, trainer=replace(trainer, progress=False))
     environment = replace(trainer, folder=folder / "training", resume=True)
     started = time.monotonic()
-    result = defense(load_encoder(reference.SUSPECT), images, trainer=environment)
+    result = defense(suspect, images, trainer=environment)
     found = result.localization
     facts = {
         "schema": 1,
@@ -91,6 +95,7 @@ def trained(
         "settings": asdict(defense),
         "seed": seed,
         "images": asdict(setting) | {"count": count, "seed": seed},
+        "not_in_crowds": {"images": len(stay), "dirty": int(torch.isin(stay, dirty).sum())},
         "localization": None if found is None else found.as_dict(),
         "seconds": time.monotonic() - started,
         "training_seconds": result.history.seconds,
