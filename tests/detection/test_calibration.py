@@ -1,23 +1,31 @@
 """Scores are deviations from clean encoders, and p-values their ranks."""
 
+import math
 import statistics
 
 import pytest
 
-from mimic.detection.calibration import Calibration, score_of, shipped_calibration
+from mimic.detection.calibration import LEAST, Calibration, score_of, shipped_calibration
 from mimic.detection.families import FAMILIES
 
 ONE = Calibration(kind="made up", values={"patch": (1.0, 2.0, 3.0, 6.0)})
-TWO = Calibration(kind="made up", values={"patch": (0.0, 1.0, 2.0), "colour": (0.0, 10.0, 20.0)})
+TWO = Calibration(kind="made up", values={"patch": (1.0, 2.0, 4.0), "colour": (1.0, 10.0, 100.0)})
 
 
 def test_a_deviation_is_a_number_of_standard_deviations():
     found = ONE.deviations({"patch": 7.0})["patch"]
-    assert found == pytest.approx((7 - 3) / statistics.stdev((1, 2, 3, 6)))
+    logs = [math.log(value) for value in (1, 2, 3, 6)]
+    assert found == pytest.approx((math.log(7) - statistics.fmean(logs)) / statistics.stdev(logs))
 
 
 def test_each_family_has_its_own_scale():
-    assert TWO.deviations({"patch": 2.0, "colour": 25.0}) == {"patch": 1.0, "colour": 1.5}
+    found = TWO.deviations({"patch": 4.0, "colour": 1000.0})
+    assert found == pytest.approx({"patch": 1.0, "colour": 2.0})
+
+
+def test_what_is_hardly_a_gain_is_none():
+    nothing, least = (TWO.deviations({"patch": 2.0, "colour": x}) for x in (-3.0, LEAST))
+    assert nothing == least
 
 
 def test_the_score_is_the_length_of_what_exceeds_the_mean():
@@ -26,8 +34,8 @@ def test_the_score_is_the_length_of_what_exceeds_the_mean():
 
 
 def test_each_clean_encoder_is_scored_by_the_others():
-    others = (1.0, 2.0, 3.0)
-    wanted = (6 - statistics.fmean(others)) / statistics.stdev(others)
+    others = [math.log(value) for value in (1, 2, 3)]
+    wanted = (math.log(6) - statistics.fmean(others)) / statistics.stdev(others)
     assert ONE.scores()[3] == pytest.approx(wanted)
 
 

@@ -1,11 +1,12 @@
 """A scan tells an encoder with a door from one without, and says what it did."""
 
 import json
+import math
 
 import pytest
 import torch
 
-from mimic.detection.calibration import Calibration
+from mimic.detection.calibration import LEAST, Calibration
 from mimic.detection.families import FAMILIES
 from mimic.detection.scan import scan
 from mimic.errors import InputError
@@ -19,7 +20,10 @@ pytestmark = pytest.mark.usefixtures("hasty")
 def around(gains: dict[str, float]) -> Calibration:
     """Twenty encoders around the gains of one."""
     steps = [(index - 9.5) / 100 for index in range(20)]
-    values = {family: tuple(gain + step for step in steps) for family, gain in gains.items()}
+    values = {
+        family: tuple(max(gain, LEAST) * math.exp(step) for step in steps)
+        for family, gain in gains.items()
+    }
     return Calibration(kind="twenty alike", values=values)
 
 

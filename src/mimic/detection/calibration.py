@@ -16,6 +16,8 @@ from functools import cache
 from importlib import resources
 
 _FILE = "calibration.json"
+LEAST = 0.02
+"""Smaller gains, in nats, are as good as none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,10 @@ class Calibration:
     def deviations(
         self, gains: Mapping[str, float], *, leave_out: int | None = None
     ) -> dict[str, float]:
-        """By how many standard deviations each gain exceeds the mean of clean encoders.
+        """By how many standard deviations the logarithm of each gain exceeds its mean.
+
+        Mean and deviation are those of clean encoders. Gains are skewed: a few clean encoders have
+        several times as much as most.
 
         Args:
             gains: of a scan, by family.
@@ -51,9 +56,9 @@ class Calibration:
         """
         found = {}
         for family, values in self.values.items():
-            kept = [value for index, value in enumerate(values) if index != leave_out]
+            kept = [_log(value) for index, value in enumerate(values) if index != leave_out]
             scale = max(statistics.stdev(kept), 1e-6)
-            found[family] = (gains[family] - statistics.fmean(kept)) / scale
+            found[family] = (_log(gains[family]) - statistics.fmean(kept)) / scale
         return found
 
     def p_value(self, score: float) -> float:
@@ -74,6 +79,10 @@ class Calibration:
 def score_of(deviations: Mapping[str, float]) -> float:
     """One number for all families: the length of what exceeds the mean, 0 or more."""
     return math.hypot(*(max(0.0, deviation) for deviation in deviations.values()))
+
+
+def _log(gain: float) -> float:
+    return math.log(max(gain, LEAST))
 
 
 @cache
