@@ -17,7 +17,7 @@ from mimic.verification.utility import Utility
 
 Verdict = Literal["accepted", "not_accepted", "undecided"]
 
-CLOSED, OPEN = 0.10, 0.20
+CLOSED, OPEN = 0.20, 0.30
 """Residue of the old door up to which it is closed, and from which it is open."""
 TYPICAL = 0.5
 """P-value of a family from which on it gains no more than clean encoders do, and is not tried."""
