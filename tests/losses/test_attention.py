@@ -36,10 +36,24 @@ def test_a_map_has_unit_frobenius_norm():
     torch.testing.assert_close(norms, torch.ones(SHAPE[0]), atol=1e-5, rtol=0)
 
 
-def test_a_map_of_tokens_has_one_value_per_token():
-    tokens = features(2, (5, 24, 7))
-    as_grid = tokens.transpose(1, 2).reshape(5, 7, 24, 1)
-    assert torch.equal(attention_map(tokens), attention_map(as_grid))
+@pytest.mark.parametrize("extra", [0, 1, 3])
+def test_tokens_of_places_are_a_map_and_the_others_do_not_count(extra):
+    tokens = features(2, (5, extra + 24, 7))
+    as_grid = tokens[:, extra:].transpose(1, 2).reshape(5, 7, 4, 6)
+    assert torch.equal(attention_map(tokens, size=(64, 96)), attention_map(as_grid))
+
+
+def test_tokens_that_fit_no_grid_stay_a_column():
+    tokens = features(2, (5, 30, 7))
+    as_column = tokens.transpose(1, 2).reshape(5, 7, 30, 1)
+    assert torch.equal(attention_map(tokens, size=(90, 700)), attention_map(as_column))
+
+
+def test_a_class_token_does_not_change_the_loss():
+    student, teacher = features(2, (5, 17, 7)), features(3, (5, 17, 7))
+    expected = attention_loss(student[:, 1:], teacher[:, 1:])
+    student[:, 0] *= 100
+    assert torch.equal(attention_loss(student, teacher), expected)
 
 
 def test_the_loss_equals_a_literal_loop():

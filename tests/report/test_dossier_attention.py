@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mimic.encoders.encoder import Encoder
-from mimic.report.dossier.attention import agreement, attention, attention_maps, on_grid
+from mimic.report.dossier.attention import agreement, attention, attention_maps
 
 IMAGES = torch.arange(2 * 3 * 8 * 8).reshape(2, 3, 8, 8).remainder(251).to(torch.uint8)
 
@@ -72,30 +72,6 @@ def test_tokens_are_laid_out_as_the_places_of_their_patches():
 def test_an_encoder_without_stages_has_no_maps(without_door):
     assert attention_maps(without_door, IMAGES) == {}
     assert attention({"before": {}}, IMAGES, [False, False], agreement={}) is None
-
-
-@pytest.mark.parametrize(
-    ("tokens", "size", "grid"),
-    [
-        (16, (8, 8), (4, 4)),
-        (17, (224, 224), (4, 4)),
-        (201, (224, 224), (14, 14)),
-        (33, (64, 32), (8, 4)),
-        (99, (224, 224), (99, 1)),
-        (1, (8, 8), (1, 1)),
-    ],
-)
-def test_tokens_go_to_the_grid_that_has_the_proportions_of_the_image(tokens, size, grid):
-    maps = torch.arange(tokens).float().reshape(1, tokens, 1)
-    laid = on_grid(maps, size)
-    assert tuple(laid.shape[1:]) == grid
-    # the last tokens are those of places
-    assert laid.flatten().tolist() == list(range(tokens - grid[0] * grid[1], tokens))
-
-
-def test_maps_stay_as_they_are():
-    maps = torch.rand(2, 3, 5)
-    assert torch.equal(on_grid(maps, (6, 10)), maps)
 
 
 def test_the_same_maps_agree_fully_and_those_without_a_common_place_not_at_all():

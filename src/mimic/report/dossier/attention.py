@@ -10,7 +10,6 @@ from mimic.encoders.encoder import Encoder
 from mimic.encoders.stages import evaluating
 from mimic.errors import InputError
 from mimic.losses.attention import attention_map
-from mimic.losses.maps import token_grid
 from mimic.report.dossier.facts import Attention, AttentionImage, AttentionRow, Role
 from mimic.report.pictures import data_uri, thumbnail
 
@@ -39,28 +38,10 @@ def attention_maps(encoder: Encoder, images: Tensor) -> dict[str, Tensor]:
         try:
             names = encoder.stage_names(images)
             outputs = encoder.forward_stages(images, names)[1]
-            maps = {name: attention_map(output).cpu() for name, output in outputs.items()}
+            size = (images.shape[2], images.shape[3])
+            return {name: attention_map(found, size=size).cpu() for name, found in outputs.items()}
         except InputError:  # it has no stages, or they are of another shape
             return {}
-    size = (images.shape[2], images.shape[3])
-    return {name: on_grid(found, size) for name, found in maps.items()}
-
-
-def on_grid(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Attention to tokens, laid out as the places of the image that they stand for.
-
-    Args:
-        maps: shape (n, height, width), or of tokens (n, tokens, 1).
-        size: height and width of the images, in pixels.
-
-    Returns:
-        Maps as they are. Of tokens those of places, which come last, as (n, rows, columns); tokens
-        that fit no grid of the image's proportions stay one column.
-    """
-    grid = token_grid(maps.shape[1], size) if maps.shape[2] == 1 else None
-    if grid is None:
-        return maps
-    return maps[:, grid.extra :].reshape(-1, grid.rows, grid.columns)
 
 
 def agreement(ours: Maps, theirs: Maps) -> dict[str, float]:
