@@ -26,9 +26,9 @@ def trigger_section(dossier: Dossier) -> Section | None:
     return Section(
         heading="The triggers that were found",
         paragraphs=(
-            "A backdoor makes images with its trigger look alike. For each kind of trigger, the "
-            "scan searched for the one that takes away most of what tells images apart. Any "
-            "encoder yields a little; the p-value says how unusual it is.",
+            "Under its trigger a backdoored encoder forgets what an image shows. For each kind of "
+            "trigger, the scan searched for the one that takes away most of what tells images "
+            "apart. Any encoder yields a little; the p-value says how unusual it is.",
         ),
         cards=tuple(_card(one, by_family.get(one.found["family"])) for one in dossier.triggers),
     )
