@@ -33,7 +33,7 @@ def encoder() -> Encoder:
 @pytest.fixture
 def pixels() -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 255, (60, 3, 8, 8), generator=generator).to(torch.uint8)
+    return torch.randint(0, 255, (120, 3, 8, 8), generator=generator).to(torch.uint8)
 
 
 def kept(encoder: Encoder, pixels: Tensor, seed: int = 0) -> list[int]:
@@ -41,19 +41,19 @@ def kept(encoder: Encoder, pixels: Tensor, seed: int = 0) -> list[int]:
 
 
 def test_images_that_differ_all_stay(encoder, pixels):
-    assert kept(encoder, pixels) == list(range(60))
+    assert kept(encoder, pixels) == list(range(120))
 
 
 def test_of_a_crowd_a_few_stay_and_of_the_others_all(encoder, pixels):
     pixels[10:40, :, 0, 0] = 255
     stayed = kept(encoder, pixels)
     assert sum(10 <= position < 40 for position in stayed) == CROWD
-    assert [p for p in stayed if not 10 <= p < 40] == [*range(10), *range(40, 60)]
+    assert [p for p in stayed if not 10 <= p < 40] == [*range(10), *range(40, 120)]
 
 
 def test_a_crowd_that_is_small_enough_stays(encoder, pixels):
     pixels[:CROWD, :, 0, 0] = 255
-    assert kept(encoder, pixels) == list(range(60))
+    assert kept(encoder, pixels) == list(range(120))
 
 
 def test_the_seed_decides_which_of_a_crowd_stay(encoder, pixels):
@@ -62,7 +62,9 @@ def test_the_seed_decides_which_of_a_crowd_stay(encoder, pixels):
     assert kept(encoder, pixels, seed=3) != kept(encoder, pixels, seed=4)
 
 
-def test_large_sets_are_taken_as_they_are(encoder, pixels, monkeypatch):
+@pytest.mark.parametrize(("fewest", "most"), [(121, 200), (100, 119)])
+def test_small_and_large_sets_are_taken_as_they_are(fewest, most, encoder, pixels, monkeypatch):
     pixels[10:40, :, 0, 0] = 255
-    monkeypatch.setattr(crowds, "_MOST_IMAGES", 59)
-    assert kept(encoder, pixels) == list(range(60))
+    monkeypatch.setattr(crowds, "FEWEST_IMAGES", fewest)
+    monkeypatch.setattr(crowds, "MOST_IMAGES", most)
+    assert kept(encoder, pixels) == list(range(120))

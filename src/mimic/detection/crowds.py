@@ -19,8 +19,8 @@ ALIKE = 0.95
 """Cosine of centred features from which on images are of one crowd."""
 CROWD = 4
 """So many of a crowd are kept."""
-_MOST_IMAGES = 20_000
-"""Every image is compared with those that are kept, so larger sets are taken as they are."""
+FEWEST_IMAGES, MOST_IMAGES = 100, 20_000
+"""Smaller sets can spare nothing; in larger ones too many images would have to be compared."""
 
 
 def uncrowded(
@@ -38,10 +38,11 @@ def uncrowded(
         trainer: the environment; None picks the best device of this machine.
 
     Returns:
-        Positions in ascending order, int64; all of them where there are more than 20,000 images.
+        Positions in ascending order, int64; all of them where there are fewer than 100 images or
+        more than 20,000.
     """
     count = len(images)
-    if count > _MOST_IMAGES:
+    if not FEWEST_IMAGES <= count <= MOST_IMAGES:
         return torch.arange(count)
     features = F.normalize(extract_features(encoder, images, trainer=trainer).float(), dim=1)
     features = F.normalize(features - features.mean(dim=0), dim=1)
