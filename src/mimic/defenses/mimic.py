@@ -270,10 +270,9 @@ class Mimic(Defense):
 
 
 def _without_crowds(suspect: Encoder, images: ImageSet, *, seed: int, trainer: Trainer) -> ImageSet:
-    """Fewer images of each crowd; all of them where most images are of one, as in films."""
     stay = uncrowded(suspect, images, seed=seed, trainer=replace(trainer, progress=False))
     left_out = len(images) - len(stay)
-    if left_out == 0 or left_out > len(stay):
+    if left_out == 0:
         return images
     warnings.warn(
         f"{left_out} of {len(images)} images are left out: the encoder can hardly tell each of "

@@ -39,7 +39,7 @@ def uncrowded(
 
     Returns:
         Positions in ascending order, int64; all of them where there are fewer than 100 images or
-        more than 20,000.
+        more than 20,000, or where most would have to go: then it is the images, as in films.
     """
     count = len(images)
     if not FEWEST_IMAGES <= count <= MOST_IMAGES:
@@ -53,4 +53,6 @@ def uncrowded(
         if int(alike.sum()) < CROWD:
             kept[len(positions)] = features[position]
             positions.append(position)
+    if 2 * len(positions) < count:
+        return torch.arange(count)
     return torch.tensor(sorted(positions), dtype=torch.int64)

@@ -9,6 +9,7 @@ only, no gradients, no labels and no assumption about where a patch lies or whic
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Generic, Protocol, Self, TypeVar
 
 import torch
@@ -94,10 +95,8 @@ def search_patches(
     Returns:
         The `keep` best patches of the last generation.
     """
-    some = images.sample(count=min(judged_on, len(images)), seed=seed)
-    judge = _Judge(encoder, some, trainer)
-    with seeded(seed):
-        return _evolve(random_patches, judge, population, rounds, keep, name="search patches")
+    judge = _Judge(encoder, images, judged_on, seed, trainer)
+    return judge.evolve(random_patches, population, rounds, keep, name="search patches")
 
 
 def search_colours(
@@ -112,52 +111,47 @@ def search_colours(
     trainer: Trainer | None = None,
 ) -> Found[ColourMaps]:
     """The same for maps of colours; see `search_patches`."""
-    some = images.sample(count=min(judged_on, len(images)), seed=seed)
-    judge = _Judge(encoder, some, trainer)
-    moments = colour_moments(judge.pixels)
-    with seeded(seed):
-        return _evolve(
-            lambda count: random_colour_maps(count, moments),
-            judge,
-            population,
-            rounds,
-            keep,
-            name="search colours",
-        )
+    judge = _Judge(encoder, images, judged_on, seed, trainer)
+    fresh = partial(random_colour_maps, moments=colour_moments(judge.pixels))
+    return judge.evolve(fresh, population, rounds, keep, name="search colours")
 
 
 class _Judge:
-    """Measures what candidates do to the features of some images."""
+    """Measures what candidates do to the features of some images, and breeds from the best."""
 
-    def __init__(self, encoder: Encoder, images: ImageSet, trainer: Trainer | None) -> None:
+    def __init__(
+        self, encoder: Encoder, images: ImageSet, count: int, seed: int, trainer: Trainer | None
+    ) -> None:
+        some = images.sample(count=min(count, len(images)), seed=seed)
         self.encoder = encoder
+        self.seed = seed
         self.trainer = replace(trainer or Trainer(), progress=False)
         self.shown = trainer is not None and trainer.progress
-        self.plain = extract_features(encoder, images, trainer=self.trainer)
-        self.pixels = to_unit_range(images.tensor())
+        self.plain = extract_features(encoder, some, trainer=self.trainer)
+        self.pixels = to_unit_range(some.tensor())
 
     def __call__(self, candidates: Population) -> Tensor:
         stamped = _stamped(candidates, self.pixels)
         features = extract_features(self.encoder, stamped, trainer=self.trainer)
         return forgotten(features.view(len(candidates), len(self.pixels), -1), self.plain)
 
-
-def _evolve(
-    fresh: Callable[[int], P], judge: _Judge, population: int, rounds: int, keep: int, *, name: str
-) -> Found[P]:
-    with Progress(name, rounds + 1, show=judge.shown) as bar:
-        candidates = fresh(population)
-        scores = judge(candidates)
-        bar.advance()
-        for generation in range(rounds):
-            best = _order(candidates, scores)[: population // _SURVIVORS]
-            new = population - len(best)
-            children = _children(candidates[best], new, fresh if generation < 2 else None)
-            scores = torch.cat([scores[best], judge(children)])
-            candidates = candidates[best].joined(children)
+    def evolve(
+        self, fresh: Callable[[int], P], population: int, rounds: int, keep: int, *, name: str
+    ) -> Found[P]:
+        """The best of the last generation; `fresh` draws so many random candidates."""
+        with seeded(self.seed), Progress(name, rounds + 1, show=self.shown) as bar:
+            candidates = fresh(population)
+            scores = self(candidates)
             bar.advance()
-    best = _order(candidates, scores)[:keep]
-    return Found(candidates=candidates[best], forgotten=scores[best])
+            for generation in range(rounds):
+                best = _order(candidates, scores)[: population // _SURVIVORS]
+                new = population - len(best)
+                children = _children(candidates[best], new, fresh if generation < 2 else None)
+                scores = torch.cat([scores[best], self(children)])
+                candidates = candidates[best].joined(children)
+                bar.advance()
+        best = _order(candidates, scores)[:keep]
+        return Found(candidates=candidates[best], forgotten=scores[best])
 
 
 def _order(candidates: Population, scores: Tensor) -> Tensor:
