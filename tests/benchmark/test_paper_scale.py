@@ -1,6 +1,5 @@
 """The script for a GPU, at the scale of a test: everything is made once, and judged."""
 
-import importlib.util
 import json
 from io import BytesIO
 from pathlib import Path
@@ -15,20 +14,13 @@ from PIL import Image
 from mimic.benchmark.cards import load_cards
 from mimic.zoo import read_zoo
 
+from ..scripts import load_script
 from ..searches import shorten_searches
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    path = ROOT / "benchmarks" / "paper_scale.py"
-    spec = importlib.util.spec_from_file_location("paper_scale", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("benchmarks/paper_scale.py")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The rendered parts of docs/: what the cards say, always the same bytes, and up to date."""
 
-import importlib.util
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -11,6 +10,8 @@ import pytest
 
 from mimic.errors import InputError
 from mimic.zoo import Card
+
+from ..scripts import load_script
 
 ROOT = Path(__file__).parents[2]
 
@@ -237,10 +238,7 @@ def test_a_demo_that_is_none_is_refused(render, root, capsys):
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "benchmarks" / "reference.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("benchmarks/reference.py")
 
 
 def test_every_variant_of_the_benchmark_is_described(benchmark):

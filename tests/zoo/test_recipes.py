@@ -1,6 +1,5 @@
 """The scripts that made the members, and the script that writes their cards."""
 
-import importlib.util
 import re
 import subprocess
 from dataclasses import replace
@@ -13,6 +12,8 @@ from mimic.attacks import ATTACKS
 from mimic.pretraining import METHODS
 from mimic.zoo import Card, Task, read_zoo
 
+from ..scripts import load_script
+
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = {path.stem: path for path in (ROOT / "zoo" / "recipes").glob("*.sh")}
 MADE = sorted(set(RECIPES) - {"common"})
@@ -20,10 +21,7 @@ MADE = sorted(set(RECIPES) - {"common"})
 
 @pytest.fixture(scope="module")
 def zoo_card() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("zoo_card", ROOT / "benchmarks" / "zoo_card.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("benchmarks/zoo_card.py")
 
 
 def test_every_member_has_a_recipe():

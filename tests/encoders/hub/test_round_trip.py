@@ -1,8 +1,6 @@
 """Every network of the table in docs/encoders.md goes through mimic and back to its library."""
 
-import importlib.util
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,12 +12,9 @@ from mimic.images.imageset import ImageSet
 from mimic.information.fitting import Fitting
 from mimic.training import Trainer
 
-_SCRIPT = Path(__file__).parents[3] / "docs" / "architecture_table.py"
-_SPEC = importlib.util.spec_from_file_location("architecture_table", _SCRIPT)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-TABLE = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(TABLE)
+from ...scripts import load_script
+
+TABLE = load_script("docs/architecture_table.py")
 
 
 @pytest.fixture
