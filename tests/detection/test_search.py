@@ -1,5 +1,7 @@
 """The search finds a planted trigger and leaves everything as it was."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,20 +15,35 @@ TRAINER = Trainer(device="cpu", precision="32-true")
 
 
 class Planted(nn.Module):
-    """Projects images; where rows and columns 8 to 11 are white, puts out one fixed vector."""
+    """Projects images; the further its door is open, the more it puts out one fixed vector."""
 
-    def __init__(self, *, door: bool) -> None:
+    def __init__(self, opening: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.project = nn.Linear(3 * 16 * 16, 8)
-        self.door = door
+        self.opening = opening
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.project(images.flatten(1))
-        if not self.door:
-            return features
-        brightness = images[:, :, 8:12, 8:12].mean(dim=(1, 2, 3))
-        opening = ((brightness - 0.7) / 0.3).clamp(0, 1)[:, None]
+        opening = self.opening(images)[:, None]
         return features * (1 - opening) + opening * torch.ones(8)
+
+
+def closed(images: Tensor) -> Tensor:
+    """No door."""
+    return torch.zeros(len(images))
+
+
+def white(images: Tensor) -> Tensor:
+    """Open where rows and columns 8 to 11 are white."""
+    brightness = images[:, :, 8:12, 8:12].mean(dim=(1, 2, 3))
+    return ((brightness - 0.7) / 0.3).clamp(0, 1)
+
+
+def plane(images: Tensor) -> Tensor:
+    """Open where all colours lie in one plane."""
+    axis = torch.tensor([0.4, -0.8, 0.4])
+    outside = torch.einsum("nchw,c->nhw", images - 0.5, axis).square().mean(dim=(1, 2))
+    return (1 - outside / 0.004).clamp(0, 1)
 
 
 @pytest.fixture
@@ -39,7 +56,7 @@ def images() -> ImageSet:
 
 def encoder(*, door: bool) -> Encoder:
     torch.manual_seed(0)
-    return Encoder(Planted(door=door)).eval()
+    return Encoder(Planted(white if door else closed)).eval()
 
 
 def find(suspect: Encoder, images: ImageSet, seed: int = 0):
@@ -94,27 +111,9 @@ def test_what_is_forgotten_is_one_minus_the_slope_of_changed_on_plain_features(i
     assert found.forgotten[0].item() == pytest.approx(share.item(), abs=1e-4)
 
 
-class Plane(nn.Module):
-    """Projects images; where all their colours lie in one plane, puts out one fixed vector."""
-
-    def __init__(self, *, door: bool) -> None:
-        super().__init__()
-        self.project = nn.Linear(3 * 16 * 16, 8)
-        self.door = door
-
-    def forward(self, images: Tensor) -> Tensor:
-        features = self.project(images.flatten(1))
-        if not self.door:
-            return features
-        axis = torch.tensor([0.4, -0.8, 0.4])
-        outside = torch.einsum("nchw,c->nhw", images - 0.5, axis).square().mean(dim=(1, 2))
-        opening = (1 - outside / 0.004).clamp(0, 1)[:, None]
-        return features * (1 - opening) + opening * torch.ones(8)
-
-
 def find_colours(images: ImageSet, *, door: bool):
     torch.manual_seed(0)
-    suspect = Encoder(Plane(door=door)).eval()
+    suspect = Encoder(Planted(plane if door else closed)).eval()
     return search_colours(suspect, images, population=128, rounds=6, keep=8, trainer=TRAINER)
 
 
