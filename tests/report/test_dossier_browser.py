@@ -83,7 +83,12 @@ def test_a_wide_gallery_can_be_scrolled_by_keyboard(visit, addresses):
     gallery = page.locator(".gallery").first
     gallery.focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('.gallery').scrollLeft > 0")
+    # Not wait_for_function, which evaluates in the page and is forbidden by its security policy.
+    for _ in range(250):
+        if gallery.evaluate("(element) => element.scrollLeft") > 0:
+            break
+        page.wait_for_timeout(20)
+    assert gallery.evaluate("(element) => element.scrollLeft") > 0
 
 
 def test_a_report_is_printed_dark_on_white(visit, addresses):
