@@ -12,8 +12,10 @@ import torch
 WORKER = Path(__file__).with_name("worker.py")
 
 
-def launch(folder: Path, *cases: str, count: int = 2, seconds: float = 240) -> dict[str, list[Any]]:
-    """Run cases of `worker.py` one after the other in `count` processes.
+def launch(
+    folder: Path, *cases: str, worker: Path = WORKER, count: int = 2, seconds: float = 240
+) -> dict[str, list[Any]]:
+    """Run cases of a worker one after the other in `count` processes.
 
     Returns:
         What each process found, in their order, by case.
@@ -31,7 +33,7 @@ def launch(folder: Path, *cases: str, count: int = 2, seconds: float = 240) -> d
     }
     started = [
         subprocess.Popen(
-            [sys.executable, str(WORKER), str(folder), *cases],
+            [sys.executable, str(worker), str(folder), *cases],
             env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mimic.encoders.stages import tap
 from mimic.losses.contrastive import nt_xent
 from mimic.training import Objective
 
@@ -125,6 +126,47 @@ class Regress(Objective, divisible=True):
 
     def after_step(self) -> None:
         self._steps += 1
+
+
+class Residual(nn.Module):
+    """A block: convolution, and optionally batch normalisation and dropout, beside a shortcut."""
+
+    def __init__(self, *, noisy: bool) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(6, 6, 3, padding=1)
+        self.normalisation = nn.BatchNorm2d(6) if noisy else nn.Identity()
+        self.dropout = nn.Dropout(0.5 if noisy else 0.0)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps + self.dropout(self.normalisation(self.convolution(maps)).relu())
+
+
+def blocks(*, seed: int, noisy: bool = False) -> nn.Sequential:
+    """A small residual network of two blocks."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        chain = nn.Sequential(Residual(noisy=noisy), Residual(noisy=noisy))
+        return nn.Sequential(nn.Conv2d(3, 6, 3), chain, nn.Flatten(), nn.Linear(24, 3))
+
+
+class Copy(Objective, divisible=True, blockwise=True):
+    """A residual network learns what another one puts out, at the end and after its first block."""
+
+    def __init__(self, *, noisy: bool = False) -> None:
+        super().__init__()
+        self.learner = blocks(seed=7, noisy=noisy)
+        self.teacher = blocks(seed=8).requires_grad_(False)
+
+    def forward(self, batch: Any) -> dict[str, Tensor]:
+        images, _ = batch
+        with torch.no_grad(), tap(self.teacher, ["1.0"]) as wanted_maps:
+            wanted = self.teacher(images)
+        with tap(self.learner, ["1.0"]) as maps:
+            found = self.learner(images)
+        return {
+            "end": (found - wanted).square().mean(),
+            "stage": (maps["1.0"] - wanted_maps["1.0"]).square().mean(),
+        }
 
 
 class Contrast(Objective, divisible=True):

@@ -18,7 +18,8 @@ POSITION = Position(step=7, epochs=[{"epoch": 1, "loss": 0.5}], tally=Tally({"lo
 
 def save(path: Path, linear: nn.Linear) -> None:
     optimizer = torch.optim.Adam(linear.parameters())
-    save_state(path, POSITION, learner=linear, optimizer=optimizer, key="key")
+    states = {"learner": linear.state_dict(), "optimizer": optimizer.state_dict()}
+    save_state(path, POSITION, **states, key="key")
 
 
 def test_a_position_comes_back_as_it_was(tmp_path):

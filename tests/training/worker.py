@@ -185,11 +185,12 @@ CASES: dict[str, Callable[[Path], Any]] = {
 }
 
 
-def main(folder: str, *cases: str) -> None:
+def work(known: dict[str, Callable[[Path], Any]], folder: str, *cases: str) -> None:
+    """Write down what this process finds in each case."""
     open_fabric("cpu", "32-true")
     for case in cases:
-        torch.save(CASES[case](Path(folder)), Path(folder, f"{case}-{processes.rank()}.pt"))
+        torch.save(known[case](Path(folder)), Path(folder, f"{case}-{processes.rank()}.pt"))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    work(CASES, *sys.argv[1:])

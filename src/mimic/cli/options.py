@@ -157,12 +157,16 @@ class ScaleOptions(HardwareOptions):
     Attributes:
         accumulate: divide batches into this many parts, one after the other, for want of memory.
         sync_batch_norm: with several processes, let batch normalisation see the images of all.
+        activation_checkpointing: keep less in memory and compute it again in the backward pass.
+        fsdp: with several processes, divide weights and the optimizer's state among them.
         dry_run: only tell how large the network is, and about how much memory and time the work
             would take, from a few steps; nothing is written.
     """
 
     accumulate: Annotated[int, arg(metavar="N")] = 1
     sync_batch_norm: bool = False
+    activation_checkpointing: bool = False
+    fsdp: bool = False
     dry_run: bool = False
 
     def join(self) -> None:
@@ -181,6 +185,8 @@ class ScaleOptions(HardwareOptions):
             super().trainer(folder, resume=resume),
             accumulate=self.accumulate,
             sync_batch_norm=self.sync_batch_norm,
+            activation_checkpointing=self.activation_checkpointing,
+            fsdp=self.fsdp,
         )
 
     def rehearse(

@@ -114,7 +114,7 @@ def forget(encoder: Encoder, rates: Mapping[str, float], *, seed: int) -> None:
         own[name].copy_(torch.where(chosen, fresh[name].to(own[name]), own[name]))
 
 
-class BcuObjective(Objective, divisible=True):
+class BcuObjective(Objective, divisible=True, blockwise=True):
     """Clone and Gram losses on one random view of each image, the same for both networks.
 
     Args:

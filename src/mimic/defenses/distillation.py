@@ -92,7 +92,7 @@ class Recipe:
     feature_weight: float = 1.0
 
 
-class DistillationObjective(SimClrObjective, divisible=True):
+class DistillationObjective(SimClrObjective, divisible=True, blockwise=True):
     """NT-Xent on both views of the student; losses between student and teacher on the first view.
 
     Args:

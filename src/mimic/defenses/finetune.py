@@ -20,7 +20,7 @@ from mimic.training import Trainer
 from mimic.training.randomness import seeded
 
 
-class FineTuneObjective(SimClrObjective, divisible=True):
+class FineTuneObjective(SimClrObjective, divisible=True, blockwise=True):
     """NT-Xent plus the clone loss between one view of the student and the other of the teacher."""
 
     def __init__(

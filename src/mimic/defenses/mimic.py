@@ -42,7 +42,7 @@ RELATION_WEIGHT = 4.0
 """Of relations next to cosines of maps: squared differences of cosines are small numbers."""
 
 
-class MimicObjective(Objective, divisible=True):
+class MimicObjective(Objective, divisible=True, blockwise=True):
     """Clone and stage losses between an occluded view (student) and the view itself (teacher).
 
     Args:

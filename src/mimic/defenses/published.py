@@ -32,7 +32,7 @@ def affine_weights(shares: Mapping[str, float]) -> dict[str, float]:
     return {name: 1000 + 10000 * share for name, share in shares.items()}
 
 
-class PublishedObjective(SimClrObjective, divisible=True):
+class PublishedObjective(SimClrObjective, divisible=True, blockwise=True):
     """NT-Xent on both views; attention and clone losses on the first view.
 
     Args:

@@ -19,7 +19,7 @@ from mimic.pretraining.momentum import MomentumCopy, check_momentum, rising_mome
 from mimic.training import Objective, Plan
 
 
-class ByolObjective(TwoViews, divisible=True):
+class ByolObjective(TwoViews, divisible=True, blockwise=True):
     """Cosine between predictions of one view and the target network's projections of the other.
 
     Args:

@@ -72,7 +72,7 @@ def info_nce(queries: Tensor, keys: Tensor, queue: Tensor, temperature: float) -
     return F.cross_entropy(logits, torch.arange(len(queries), device=queries.device))
 
 
-class MocoObjective(TwoViews, divisible=True):
+class MocoObjective(TwoViews, divisible=True, blockwise=True):
     """InfoNCE between first views and a slower network's keys of second views.
 
     Args:

@@ -17,7 +17,7 @@ from mimic.pretraining.heads import projection_head
 from mimic.training import Objective, Plan
 
 
-class SimClrObjective(TwoViews, divisible=True):
+class SimClrObjective(TwoViews, divisible=True, blockwise=True):
     """NT-Xent between projections of two views.
 
     Args:

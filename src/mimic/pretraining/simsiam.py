@@ -16,7 +16,7 @@ from mimic.pretraining.heads import deep_head, projection_head
 from mimic.training import Objective, Plan
 
 
-class SimSiamObjective(TwoViews, divisible=True):
+class SimSiamObjective(TwoViews, divisible=True, blockwise=True):
     """Cosine between predictions of one view and projections of the other, held fixed.
 
     Args:

@@ -29,6 +29,7 @@ class Gradients:
         objective: on the device.
         optimizer: its parameters get the gradients.
         parts: number of parts that a batch is divided into; more after an out-of-memory.
+        summed: the gradients that a backward pass leaves are already those of all processes.
         name: of the training, for messages.
     """
 
@@ -39,11 +40,12 @@ class Gradients:
         optimizer: torch.optim.Optimizer,
         *,
         parts: int,
+        summed: bool,
         name: str,
     ) -> None:
         self.fabric, self.objective, self.optimizer = fabric, objective, optimizer
         self.wrapped = fabric.setup_module(objective, move_to_device=False)
-        self.parts, self.name = parts, name
+        self.parts, self.summed, self.name = parts, summed, name
 
     def of(self, batch: Any, part: Part) -> dict[str, float]:
         """Compute them anew, and return the terms of the loss as means over the whole batch.
@@ -106,6 +108,8 @@ class Gradients:
             return values
         if not self.objective.divisible:
             return [value / processes.count() for value in processes.together(values)]
+        if self.summed:
+            return processes.together(values)
         own = [p for group in self.optimizer.param_groups for p in group["params"]]
         sums = processes.together([*values, *(float(p.grad is not None) for p in own)])
         holders = sums[len(values) :]

@@ -30,20 +30,29 @@ class Objective(nn.Module, ABC):
     apart from statistics of batch normalisation. A subclass has to say it again. All others take
     whole batches, the same ones in every process.
 
+    With `blockwise=True` beside it, the network may be worked on block by block, so that not all of
+    its activations or weights are there at once. `forward` then calls its modules as they are (no
+    `functional_call`, no `torch.autograd.grad`), the same ones in every process, and nothing else
+    touches single entries of weights.
+
     Attributes:
         learner: everything that is trained and saved: encoder, heads, momentum copies, queues.
             Other modules that an objective owns (a teacher) are frozen and never saved.
         full_precision: True where float32 is needed whatever the trainer's precision is.
         divisible: whether its batches may be divided.
+        blockwise: whether its network may be worked on block by block.
     """
 
     learner: nn.Module
     full_precision: bool = False
     divisible: ClassVar[bool] = False
+    blockwise: ClassVar[bool] = False
 
-    def __init_subclass__(cls, *, divisible: bool = False, **others: Any) -> None:
+    def __init_subclass__(
+        cls, *, divisible: bool = False, blockwise: bool = False, **others: Any
+    ) -> None:
         super().__init_subclass__(**others)
-        cls.divisible = divisible
+        cls.divisible, cls.blockwise = divisible, blockwise
 
     @abstractmethod
     def forward(self, batch: Any) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """One training in progress: batches, steps, checkpoints."""
 
+import copy
 import math
 import time
 from collections.abc import Generator
@@ -25,6 +26,8 @@ from mimic.training.precision import open_fabric
 from mimic.training.progress import Progress
 from mimic.training.randomness import seed_step
 from mimic.training.reading import read_batches
+from mimic.training.recomputing import start_recomputing, stop_recomputing
+from mimic.training.sharding import check_shardable, divide_state, own_part_of, shard, whole
 from mimic.training.state import Position, fingerprint, load_state, save_state
 
 if TYPE_CHECKING:
@@ -44,8 +47,10 @@ class Run:
         )
         self.steps_per_epoch = plan.batches_per_epoch(len(data))
         self.total = plan.epochs * self.steps_per_epoch
-        objective.to(self.fabric.device)
-        _set_layout(objective, torch.channels_last)
+        self.sharded = self._is_sharded()
+        objective.to("cpu" if self.sharded else self.fabric.device)
+        if not self.sharded:
+            _set_layout(objective, torch.channels_last)
         objective.prepare()
         self.optimizer = plan.build_optimizer(objective.learner)
         self.history = History()
@@ -57,9 +62,20 @@ class Run:
         self.key = ""
         self._restore_or_clear()
         processes.copy_from_first([*objective.parameters(), *objective.buffers()])
+        self.given = objective
+        if self.sharded:
+            self.objective = copy.deepcopy(objective)  # what was given stays whole
         self.replaced = self._synchronised()
+        self.recomputed = self._recomputed()
+        if self.sharded:
+            self._shard()
         self.gradients = Gradients(
-            self.fabric, objective, self.optimizer, parts=trainer.accumulate, name=name
+            self.fabric,
+            self.objective,
+            self.optimizer,
+            parts=trainer.accumulate,
+            summed=self.sharded,
+            name=name,
         )
         self.fabric_optimizer: Any = self.fabric.setup_optimizers(self.optimizer)
         self.last_save = self.last_step = time.monotonic()
@@ -79,15 +95,19 @@ class Run:
                     if save:
                         self._save()
         self._save()
-        learner = self.objective.learner
+        learner = self.given.learner
+        if self.sharded:
+            learner.load_state_dict(whole(self.objective.learner.state_dict()))
         processes.copy_from_first([*learner.parameters(), *learner.buffers()])
         self.history.summarize(self.step)
 
     def close(self) -> None:
         """Stop drawing and give the modules their usual memory layout and kinds back."""
         self.bar.close()
+        stop_recomputing(self.recomputed)
         restore(self.replaced)
-        _set_layout(self.objective, torch.contiguous_format)
+        if not self.sharded:
+            _set_layout(self.objective, torch.contiguous_format)
 
     def _restore_or_clear(self) -> None:
         """The first process looks into the folder; what it finds is for all."""
@@ -130,6 +150,38 @@ class Run:
         if self.fabric.device.type != "cuda":
             raise InputError("batch normalisation is synchronised on GPUs alone; use cuda")
         return synchronise(self.objective) if self.objective.divisible else []
+
+    def _is_blockwise(self, option: str, *, wanted: bool) -> bool:
+        """Whether to work block by block, as one may where it is a whole encoder that is trained.
+
+        Trainings that take whole batches are those of critics and the like, and stay as they are.
+        """
+        if not wanted or not self.objective.divisible:
+            return False
+        if not self.objective.blockwise:
+            raise InputError(f"{option} does not work for '{self.name}'; leave it out")
+        return True
+
+    def _is_sharded(self) -> bool:
+        if not self._is_blockwise("--fsdp", wanted=self.trainer.fsdp):
+            return False
+        check_shardable(self.objective)
+        return True
+
+    def _shard(self) -> None:
+        """Divide the weights, and what the optimizer knows of them."""
+        state = self.optimizer.state_dict()
+        shard(self.objective, self.fabric.device)
+        # torch makes it an object of a subclass, and a subclass has to say it again
+        type(self.objective).divisible = type(self.objective).blockwise = True
+        self.optimizer = self.plan.build_optimizer(self.objective.learner)
+        divide_state(self.optimizer, state)
+
+    def _recomputed(self) -> list[nn.Module]:
+        wanted = self.trainer.activation_checkpointing
+        if not self._is_blockwise("--activation-checkpointing", wanted=wanted):
+            return []
+        return start_recomputing(self.objective.learner, self.name)
 
     def _batches(self) -> Generator[tuple[Any, Part], None, None]:
         """What is left of the current epoch: this process's part of each batch, on the device."""
@@ -196,20 +248,26 @@ class Run:
 
     def _save(self) -> None:
         """Write a checkpoint, but never one of weights that are already lost."""
-        average_statistics(self.objective.learner)
-        trained = (p for p in self.objective.learner.parameters() if p.requires_grad)
-        if self.step != self.saved_step and not all(bool(p.isfinite().all()) for p in trained):
-            raise self._not_finite(f"weights are NaN or infinite after step {self.step}")
-        if self.checkpoint is not None and self.step != self.saved_step and processes.is_first():
-            save_state(
-                self.checkpoint,
-                Position(step=self.step, epochs=self.history.epochs, tally=self.tally),
-                learner=self.objective.learner,
-                optimizer=self.optimizer,
-                key=self.key,
-            )
+        learner = self.objective.learner
+        average_statistics(learner)
+        if self.step != self.saved_step:
+            trained = (own_part_of(p) for p in learner.parameters() if p.requires_grad)
+            lost = float(not all(bool(p.isfinite().all()) for p in trained))
+            if processes.together([lost])[0] > 0:
+                raise self._not_finite(f"weights are NaN or infinite after step {self.step}")
+            if self.checkpoint is not None:
+                self._write(self.checkpoint)
         self.saved_step = self.step
         self.last_save = time.monotonic()
+
+    def _write(self, checkpoint: Path) -> None:
+        """A checkpoint of whole weights, whether they are divided here or not."""
+        learner, optimizer = self.objective.learner.state_dict(), self.optimizer.state_dict()
+        if self.sharded:
+            learner, optimizer = whole(learner), whole(optimizer)
+        if processes.is_first():
+            position = Position(step=self.step, epochs=self.history.epochs, tally=self.tally)
+            save_state(checkpoint, position, learner=learner, optimizer=optimizer, key=self.key)
 
     def _not_finite(self, what: str) -> NonFiniteLossError:
         saved = self.checkpoint is not None and self.checkpoint.exists()

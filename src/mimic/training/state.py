@@ -65,17 +65,17 @@ def save_state(
     path: Path,
     position: Position,
     *,
-    learner: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    learner: dict[str, Any],
+    optimizer: dict[str, Any],
     key: str,
 ) -> None:
-    """Write learner, optimizer and position, atomically."""
+    """Write position and the states of learner and optimizer, atomically."""
     state = {
         "step": position.step,
         "epochs": position.epochs,
         "tally": asdict(position.tally),
-        "learner": learner.state_dict(),
-        "optimizer": optimizer.state_dict(),
+        "learner": learner,
+        "optimizer": optimizer,
         "fingerprint": key,
     }
     # torch hides a full disk behind its own RuntimeError, so that Python writes the bytes

@@ -33,6 +33,10 @@ class Trainer:
             losses that compare images, and batch normalisation, see one part at a time.
         sync_batch_norm: with several processes, let batch normalisation see the images of all;
             otherwise each sees its own, and their running statistics are averaged.
+        activation_checkpointing: keep what goes into the blocks of a network and compute the rest
+            again for the backward pass: less memory, a third more time, the same result.
+        fsdp: with several processes, divide weights and the optimizer's state among them, and put
+            one block at a time together. Weights are whole again at the end.
         deterministic: use no operation whose result may differ from run to run on one device.
 
     Raises:
@@ -47,6 +51,8 @@ class Trainer:
     save_every: float = 60.0
     accumulate: int = 1
     sync_batch_norm: bool = False
+    activation_checkpointing: bool = False
+    fsdp: bool = False
     deterministic: bool = False
 
     def __post_init__(self) -> None:
@@ -72,8 +78,8 @@ class Trainer:
             name: of the checkpoint and metrics files, and of the progress bar.
 
         Raises:
-            InputError: there is no data, the device or the precision is not available, or a
-                checkpoint to resume does not fit.
+            InputError: there is no data, the device or the precision is not available, weights
+                cannot be divided, or a checkpoint to resume does not fit.
             NonFiniteLossError: a term of the loss is NaN or infinite; says which one and when.
             RunError: memory ran out and batches cannot be divided further, or an operation is not
                 deterministic.
