@@ -12,7 +12,7 @@ from torch import nn
 
 from mimic.errors import InputError, InterruptedRunError
 from mimic.pretraining import METHODS
-from mimic.training import Plan, Trainer, processes
+from mimic.training import Plan, Trainer
 from mimic.training.sharding import check_shardable
 
 from .launching import launch
@@ -117,11 +117,10 @@ def test_a_training_that_cannot_be_divided_says_so(found):
 
 def test_one_process_has_nobody_to_share_with():
     with pytest.raises(InputError, match="start them by torchrun"):
-        replace(CPU, fsdp=True).fit(Copy(), Pairs(), COPIED)
+        replace(CPU, fsdp=True)
 
 
-def test_a_weight_that_is_a_single_number_is_named(monkeypatch):
-    monkeypatch.setattr(processes, "count", lambda: 2)
+def test_a_weight_that_is_a_single_number_is_named():
     network = nn.Linear(2, 2)
     network.scale = nn.Parameter(torch.tensor(1.0))
     with pytest.raises(InputError, match="'scale'"):

@@ -19,18 +19,13 @@ from mimic.training.blocks import find_blocks
 
 
 def check_shardable(module: nn.Module) -> None:
-    """Make sure that the weights of a module can be divided among the processes of this job.
+    """Make sure that the weights of a module can be divided.
 
     Raises:
-        InputError: there is only one process, torch is too old, or a weight has no dimensions.
+        InputError: torch is too old, or a weight has no dimensions.
     """
     from torch.distributed.fsdp import FSDPModule
 
-    if processes.count() == 1:
-        raise InputError(
-            "--fsdp divides weights among several processes; start them by torchrun, or leave it "
-            "out"
-        )
     if not hasattr(FSDPModule, "set_force_sum_reduction_for_comms"):
         raise InputError(
             f"--fsdp needs a newer torch than {torch.__version__}; update it, or leave it out"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimic.errors import InputError
+from mimic.training import processes
 from mimic.training.determinism import deterministic_algorithms, prepare_determinism
 from mimic.training.history import History
 from mimic.training.interruption import watch_signals
@@ -40,7 +41,7 @@ class Trainer:
         deterministic: use no operation whose result may differ from run to run on one device.
 
     Raises:
-        InputError: `accumulate` is below 1.
+        InputError: `accumulate` is below 1, or one process alone is to divide its weights.
     """
 
     device: str = "auto"
@@ -58,6 +59,11 @@ class Trainer:
     def __post_init__(self) -> None:
         if self.accumulate < 1:
             raise InputError(f"a batch has 1 part or more, not {self.accumulate}")
+        if self.fsdp and processes.launched() == 1:
+            raise InputError(
+                "--fsdp divides weights among several processes; start them by torchrun, or leave "
+                "it out"
+            )
         if self.deterministic:
             prepare_determinism()
 
