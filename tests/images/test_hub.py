@@ -44,6 +44,25 @@ def hub(monkeypatch, tmp_path):
                 pq.write_table(table, folder / name)
         return str(folder)
 
+    class HfFileSystem:
+        """The part of the library's file system that is used."""
+
+        def find(self, folder):
+            if folder != "datasets/owner/pets":
+                raise FileNotFoundError(folder)
+            return [f"{folder}/{name}" for name in [*FILES, "README.md"]]
+
+        def open(self, path, mode):
+            assert mode == "rb"
+            name = path.removeprefix("datasets/owner/pets/")
+            module.streamed.append(name)
+            buffer = BytesIO()
+            level = FILES[name]
+            pq.write_table(pa.table({"image": [{"bytes": png(level)}], "label": [level]}), buffer)
+            return BytesIO(buffer.getvalue())
+
+    module.streamed = []
+    module.HfFileSystem = HfFileSystem
     module.snapshot_download = snapshot_download
     monkeypatch.setitem(sys.modules, "huggingface_hub", module)
     return module
@@ -100,3 +119,38 @@ def test_missing_library_is_named_with_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(InputError, match=r"pip install 'mimic-purify\[hub\]'"):
         open_images("hf:owner/pets:test")
+
+
+def test_some_images_are_read_where_they_are(hub):
+    images = open_images("hf:owner/pets:train@2", labels=True)
+    assert sorted(levels(images)) == [1, 2]
+    assert images.name == "hf:owner/pets:train@2"
+    assert (hub.downloaded, sorted(hub.streamed)) == ([], sorted(FILES)[1:3])
+
+
+def test_one_of_several_splits_must_be_named_to_stream(hub):
+    with pytest.raises(InputError, match="'hf:owner/pets:train'"):
+        open_images("hf:owner/pets@2")
+
+
+@pytest.mark.parametrize("count", ["", "0", "many", "-3"])
+def test_what_is_no_number_of_images_is_refused(hub, count):
+    with pytest.raises(InputError, match="should end in a number of images"):
+        open_images(f"hf:owner/pets:train@{count}")
+
+
+def test_a_data_set_that_is_not_there_is_named(hub):
+    with pytest.raises(InputError, match="no data set 'hf:owner/birds:train@2' on the hub"):
+        open_images("hf:owner/birds:train@2")
+
+
+def test_a_hub_out_of_reach_is_explained(hub, monkeypatch):
+    class UnreachableError(Exception):
+        """Not an OSError, as those of the library's client are."""
+
+    def fail(self, path, mode):
+        raise UnreachableError("no route")
+
+    monkeypatch.setattr(hub.HfFileSystem, "open", fail)
+    with pytest.raises(RunError, match="UnreachableError: no route"):
+        open_images("hf:owner/pets:train@2")

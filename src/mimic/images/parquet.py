@@ -4,6 +4,7 @@ import json
 import os
 import tempfile
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,13 +44,12 @@ def parquet_pictures(
         RunError: the temporary file does not fit on the disk.
     """
     schema = _schema(files)
-    column = _image_column(schema, name)
-    known_names = _class_names(schema) if labels else ()
-    numbers, class_names = _labels(files, schema, name, known_names) if labels else (None, ())
+    column = image_column(schema, name)
+    numbers, class_names = _labels(files, schema, name) if labels else (None, ())
     blobs, titles = _read_blobs(files, column, memory_limit)
     return Pictures(
         count=len(titles),
-        picture=_decoder(blobs),
+        picture=decoder(blobs.read),
         title=lambda index: titles[index],
         name=name,
         labels=numbers,
@@ -77,8 +77,12 @@ def _schema(files: Sequence[Path]) -> "pa.Schema":
     return schemas[0]
 
 
-def _image_column(schema: "pa.Schema", name: str) -> str:
-    """The path of the leaf that holds the compressed bytes."""
+def image_column(schema: "pa.Schema", name: str) -> str:
+    """The column that holds the compressed bytes.
+
+    Raises:
+        InputError: there is none.
+    """
     import pyarrow as pa
 
     for column in IMAGE_COLUMNS:
@@ -108,20 +112,16 @@ def _batches(files: Sequence[Path], column: str) -> Iterator[tuple[Path, list[An
             raise InputError(f"'{file}' is damaged: {error}") from error
 
 
-def _read_blobs(
-    files: Sequence[Path], column: str, memory_limit: int
-) -> tuple[Callable[[int], bytes | None], list[str]]:
-    """A reader of the compressed bytes by index, and a title for every picture."""
-    store = _Memory() if _unpacked_bytes(files) <= memory_limit else _Spool()
+def _read_blobs(files: Sequence[Path], column: str, memory_limit: int) -> tuple["Blobs", list[str]]:
+    """The compressed bytes by index, and a title for every picture."""
+    store = blobs_for(_unpacked_bytes(files), memory_limit)
     titles: list[str] = []
     rows: dict[Path, int] = {}
     for file, values in _batches(files, column):
         for value in values:
             row = rows[file] = rows.get(file, -1) + 1
-            path = value.get("path") if isinstance(value, dict) else None
-            store.append(value.get("bytes") if isinstance(value, dict) else value)
-            titles.append(f"{file.name} row {row}" + (f" ({path})" if path else ""))
-    return store.read, titles
+            titles.append(store.take(value, f"{file.name} row {row}"))
+    return store, titles
 
 
 def _unpacked_bytes(files: Sequence[Path]) -> int:
@@ -131,7 +131,34 @@ def _unpacked_bytes(files: Sequence[Path]) -> int:
     return sum(m.row_group(i).total_byte_size for m in metadata for i in range(m.num_row_groups))
 
 
-class _Memory:
+class Blobs(ABC):
+    """Compressed pictures, one after the other."""
+
+    def take(self, value: Any, title: str) -> str:
+        """Keep what a row holds, and give the title, with the path that the row may name."""
+        path = value.get("path") if isinstance(value, dict) else None
+        self.append(value.get("bytes") if isinstance(value, dict) else value)
+        return f"{title} ({path})" if path else title
+
+    @abstractmethod
+    def append(self, blob: bytes | None) -> None:
+        """Keep the next picture.
+
+        Raises:
+            RunError: there is no room for it.
+        """
+
+    @abstractmethod
+    def read(self, index: int) -> bytes | None:
+        """The picture that was kept so many pictures after the first."""
+
+
+def blobs_for(size: int, memory_limit: int) -> Blobs:
+    """A place for so many bytes: in memory, or in an unnamed temporary file above the limit."""
+    return _Memory() if size <= memory_limit else _Spool()
+
+
+class _Memory(Blobs):
     """Compressed pictures in a list."""
 
     def __init__(self) -> None:
@@ -144,7 +171,7 @@ class _Memory:
         return self._blobs[index]
 
 
-class _Spool:
+class _Spool(Blobs):
     """Compressed pictures in an unnamed temporary file: Parquet cannot be read at random."""
 
     def __init__(self) -> None:
@@ -173,7 +200,9 @@ class _Spool:
         return os.pread(self._file.fileno(), end - start, start)
 
 
-def _decoder(blobs: Callable[[int], bytes | None]) -> Callable[[int], Image.Image]:
+def decoder(blobs: Callable[[int], bytes | None]) -> Callable[[int], Image.Image]:
+    """Pictures by index, out of their compressed bytes."""
+
     def picture(index: int) -> Image.Image:
         if (blob := blobs(index)) is None:
             raise BrokenImageError("no bytes in this row (a path alone is not followed)")
@@ -182,24 +211,42 @@ def _decoder(blobs: Callable[[int], bytes | None]) -> Callable[[int], Image.Imag
     return picture
 
 
-def _labels(
-    files: Sequence[Path], schema: "pa.Schema", name: str, known: tuple[str, ...]
-) -> Labels:
+def _labels(files: Sequence[Path], schema: "pa.Schema", name: str) -> Labels:
+    column = label_column(schema, name)
+    values = [value for _, batch in _batches(files, column) for value in batch]
+    return numbered(values, schema, name)
+
+
+def label_column(schema: "pa.Schema", name: str) -> str:
+    """The column that holds the labels.
+
+    Raises:
+        InputError: there is none.
+    """
     column = next((column for column in LABEL_COLUMNS if column in schema.names), None)
     if column is None:
         raise InputError(
             f"'{name}' has no labels: none of the columns {', '.join(schema.names)} is called "
             f"{' or '.join(LABEL_COLUMNS)}; give labelled images"
         )
-    values = [value for _, batch in _batches(files, column) for value in batch]
+    return column
+
+
+def numbered(values: Sequence[Any], schema: "pa.Schema", name: str) -> Labels:
+    """The values of the column of labels as numbers, and the names of the classes.
+
+    Raises:
+        InputError: they are neither names nor integers from 0 up.
+    """
     if all(isinstance(value, str) for value in values):
         return number_words(values)
     if not all(isinstance(value, int) and value >= 0 for value in values):
         raise InputError(
-            f"the column '{column}' of '{name}' must hold integers from 0 up or names, and holds "
-            f"something else (null, negative, another type); give labelled images"
+            f"the column '{label_column(schema, name)}' of '{name}' must hold integers from 0 up "
+            "or names, and holds something else (null, negative, another type); give labelled "
+            "images"
         )
-    return torch.tensor(values, dtype=torch.int64), known
+    return torch.tensor(values, dtype=torch.int64), _class_names(schema)
 
 
 def _class_names(schema: "pa.Schema") -> tuple[str, ...]:

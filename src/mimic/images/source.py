@@ -10,13 +10,21 @@ from mimic.images.arrays import npz_pictures
 from mimic.images.assemble import MAX_BROKEN_SHARE, MEMORY_LIMIT, assemble
 from mimic.images.decode import Size
 from mimic.images.folder import folder_pictures, is_image, list_files
-from mimic.images.hub import download_dataset, is_hub_name
+from mimic.images.hub import (
+    HubName,
+    download_dataset,
+    is_hub_name,
+    list_dataset,
+    parse_hub_name,
+    reaching_the_hub,
+)
 from mimic.images.imageset import ImageSet
 from mimic.images.listed import LIST_SUFFIXES, listed_pictures
 from mimic.images.named import DATASETS, named_pictures
 from mimic.images.parquet import parquet_pictures
 from mimic.images.pictures import Pictures
 from mimic.images.splits import split_files
+from mimic.images.streaming import streamed_pictures
 
 _COMPRESSED = frozenset({".bz2", ".gz", ".tbz2", ".tgz", ".txz", ".tzst", ".xz", ".zst"})
 
@@ -40,8 +48,9 @@ def open_images(
             the sub-folder SPLIT); a `.zip` or plain `.tar` archive, or a folder of such shards; a
             `.txt` or `.csv` list of files; an `.npz` with `x` (n, height, width, 3) uint8 and
             perhaps `y`; a Parquet file, or a folder of them (`DIR:SPLIT` picks by file name), in
-            the Hugging Face layout; `hf:REPO` or `hf:REPO:SPLIT`, such a set on the hub; or a name
-            in `DATASETS`, as `digits` or `digits:train`. A folder that has such a name is written
+            the Hugging Face layout; `hf:REPO` or `hf:REPO:SPLIT`, such a set on the hub, and
+            `hf:REPO:SPLIT@COUNT`, so many images of it without a download; or a name in
+            `DATASETS`, as `digits` or `digits:train`. A folder that has such a name is written
             `./digits`, or as a Path.
         size: height and width in pixels, or one number for both; None is the most common size.
         labels: read the labels as well.
@@ -90,17 +99,32 @@ def find_pictures(
 
 
 def _on_hub(text: str, *, labels: bool, memory_limit: int) -> Pictures:
-    folder, split = download_dataset(text)
-    files = _ending_in({".parquet"}, list_files(folder), folder)
+    named = parse_hub_name(text)
+    if named.count is not None:
+        remote, open_file = list_dataset(named)
+        chosen = _split_on_hub(named, remote)
+        with reaching_the_hub(text):
+            return streamed_pictures(
+                chosen,
+                open_file,
+                named.count,
+                name=text,
+                labels=labels,
+                memory_limit=memory_limit,
+            )
+    folder = download_dataset(named)
+    chosen = _split_on_hub(named, _ending_in({".parquet"}, list_files(folder), folder))
+    return parquet_pictures(chosen, name=text, labels=labels, memory_limit=memory_limit)
+
+
+def _split_on_hub(named: HubName, files: Sequence[Path]) -> list[Path]:
     if not files:
         raise InputError(
-            f"'{text}' holds no Parquet files"
-            + (f" of a split '{split}'" if split else "")
+            f"'{named.text}' holds no Parquet files"
+            + (f" of a split '{named.split}'" if named.split else "")
             + "; download the data set and give its folder"
         )
-    name = text.removesuffix(f":{split}")
-    chosen = split_files(files, split, name=name)
-    return parquet_pictures(chosen, name=text, labels=labels, memory_limit=memory_limit)
+    return split_files(files, named.split, name=f"hf:{named.repository}")
 
 
 def _advice(suffix: str) -> str:
