@@ -82,8 +82,8 @@ def floor(card: Card, trigger: Trigger) -> float | None:
     return None
 
 
-def signs(card: Card) -> dict[str, Any]:
-    """The row of one attacked member."""
+def signs(card: Card, at: str) -> dict[str, Any]:
+    """The row of one attacked member, measured at a commit."""
     trigger = member_trigger(card, ZOO)
     if trigger is None:
         raise SystemExit(f"the card of {card.name} names no trigger")
@@ -103,17 +103,17 @@ def signs(card: Card) -> dict[str, Any]:
         "concentration_triggered": concentration(triggered),
         "cosine_to_twin": paired_cosine(features, untouched),
         "attack_success_rate_on_twin": floor(card, trigger),
-        "provenance": provenance()
-        | {"commit": commit() or "", "images": f"cifar10:test, {IMAGES}"},
+        "provenance": provenance() | {"commit": at, "images": f"cifar10:test, {IMAGES}"},
     }
 
 
 def main() -> None:
     """Measure what is missing, one row at a time."""
+    at = commit() or ""  # before the first row is written, which changes the checkout
     rows = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
     for name, card in read_zoo(ZOO).items():
         if card.backdoored and name not in rows and (ZOO / f"{twin_of(card)}.json").exists():
-            rows[name] = signs(card)
+            rows[name] = signs(card, at)
             write_json(RESULT, rows)
 
 
