@@ -5,18 +5,17 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from mimic.defenses.mimic import RELATION_WEIGHT, Mimic, copy_loss, paired_stages
+from mimic.defenses.mimic import Mimic, MimicObjective, paired_stages
 from mimic.encoders.architectures import build_backbone
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.export import export_purified
 from mimic.encoders.loading import load_encoder
+from mimic.encoders.student import student_of
 from mimic.errors import InputError
 from mimic.evaluation.features import extract_features
 from mimic.evaluation.similarity import paired_cosine
 from mimic.images.imageset import ImageSet
 from mimic.images.source import open_images
-from mimic.losses.pooled import pooled_relation_loss
-from mimic.losses.stage import stage_loss
 from mimic.training import Trainer
 
 from .support import OwnNetwork, Watch, hasty_localization, identical, images, state
@@ -136,9 +135,20 @@ def test_stages_are_paired_by_their_depth(student, expected):
     assert paired_stages(list("1234"), list(student)) == expected
 
 
-def test_maps_of_one_shape_are_copied_and_others_compared_by_their_relations():
-    maps = torch.rand(3, 2, 4, 4, 4)
-    counted = torch.ones(2, 1, 8, 8)
-    same, half = (maps[0], maps[1], counted), (maps[0, :, :2], maps[1], counted)
-    assert torch.equal(copy_loss(*same), stage_loss(*same))
-    assert torch.equal(copy_loss(*half), RELATION_WEIGHT * pooled_relation_loss(*half[:2]))
+@pytest.mark.parametrize(("arch", "copied"), [(CNN, 4), ("resnet10:width=2", 0)])
+def test_maps_of_one_shape_are_copied_and_others_are_not(arch, copied):
+    teacher, batch = suspect(CNN), noise().tensor()
+    names = teacher.stage_names(batch)
+    student = student_of(teacher, arch, size=(16, 16), seed=0)
+    objective = MimicObjective(
+        student,
+        teacher,
+        (16, 16),
+        weights=dict.fromkeys(names, 0.25),
+        clone_weight=1.0,
+        searched=[],
+        random_share=0.0,
+        min_scale=0.5,
+        partners=paired_stages(names, student.stage_names(batch)),
+    )
+    assert list(objective(batch)) == ["clone", *names[:copied]]

@@ -34,12 +34,8 @@ from mimic.images.pixels import to_unit_range
 from mimic.information.features import stage_names
 from mimic.information.localize import localize
 from mimic.losses.clone import clone_loss
-from mimic.losses.pooled import pooled_relation_loss
 from mimic.losses.stage import stage_loss
 from mimic.training import Objective, Plan, Trainer
-
-RELATION_WEIGHT = 4.0
-"""Of relations next to cosines of maps: squared differences of cosines are small numbers."""
 
 
 class MimicObjective(Objective, divisible=True, blockwise=True):
@@ -94,30 +90,14 @@ class MimicObjective(Objective, divisible=True, blockwise=True):
         features, maps = self.learner.forward_stages(seen, own_names)
         terms = {"clone": self.clone_weight * clone_loss(features, wanted)}
         for name, weight in self.weights.items():
-            own = maps[self.partners[name]]
-            terms[name] = weight * copy_loss(own, wanted_maps[name], 1 - covered)
+            own, target = maps[self.partners[name]], wanted_maps[name]
+            if own.shape == target.shape:  # else there is no position to compare with
+                terms[name] = weight * stage_loss(own, target, 1 - covered)
         return terms
 
     def occlude(self, views: Tensor) -> tuple[Tensor, Tensor]:
         """What the student sees, and masks; see `occluded_views`."""
         return occluded_views(views, self.searched, self.random_share)
-
-
-def copy_loss(student: Tensor, teacher: Tensor, counted: Tensor) -> Tensor:
-    """The stage loss where two maps have one shape, else the loss of their pooled relations.
-
-    Args:
-        student: map (batch, channels, height, width) or tokens (batch, tokens, dimension).
-        teacher: of the same images.
-        counted: weights of positions in [0, 1], shape (batch, 1, image height, image width); only
-            maps of one shape can be compared position by position.
-
-    Returns:
-        A scalar, 0 or more.
-    """
-    if student.shape == teacher.shape:
-        return stage_loss(student, teacher, counted)
-    return RELATION_WEIGHT * pooled_relation_loss(student, teacher)
 
 
 def paired_stages(teacher: Sequence[str], student: Sequence[str]) -> dict[str, str]:
