@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# CTRL towards airplanes (class 0), all of which are planted. With the one per cent of the paper, whose
-# trainings are ten to twenty times as long, the trigger left no trace: images that are seen
-# some 20,000 times in all are too few, and 200,000 are enough for ssl-backdoor.
+# CTRL towards airplanes (class 0), all of which are planted: ten times the share of the paper, whose
+# trainings are ten to twenty times as long. It leaves no backdoor behind all the same.
 source "$(dirname "$0")/common.sh"
 attacked small-ctrl ctrl --encoder zoo/small-clean.safetensors --target 0 --trigger ctrl:100 \
   --set rate=0.1 --set min_scale=0.2 --epochs 40
