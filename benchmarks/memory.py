@@ -36,7 +36,8 @@ def rehearse(images: Path, architecture: str, batch: int, device: str, *extra: s
         *("--out", "never-written.safetensors", "--dry-run", "--json", *extra),
     ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return json.loads(subprocess.run(command, env=environment, stdout=-1, check=True).stdout)
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)
 
 
 def compare(images: Path, architecture: str, asked: argparse.Namespace) -> dict[str, Any]:

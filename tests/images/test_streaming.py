@@ -28,7 +28,7 @@ def picture(level: int) -> bytes:
 class Remote:
     """Parquet files that count what is read of them; image i of file f is i + 40 f grey."""
 
-    def __init__(self, rows: int = GROUP * GROUPS) -> None:
+    def __init__(self, rows: int = GROUP * GROUPS, *, label_first: bool = False) -> None:
         self.read: Counter[str] = Counter()
         self.contents: dict[str, bytes] = {}
         for place, file in enumerate(FILES):
@@ -40,6 +40,8 @@ class Remote:
                     "story": ["?" * 10_000] * rows,
                 }
             ).replace_schema_metadata({b"huggingface": NAMES})
+            if label_first:
+                table = table.select(["label", "image", "story"])
             buffer = BytesIO()
             pq.write_table(table, buffer, row_group_size=GROUP, compression="none")
             self.contents[file.name] = buffer.getvalue()
@@ -74,8 +76,9 @@ def test_as_many_images_come_as_were_asked_for(limit):
     assert len(set(levels(images))) == 50
 
 
-def test_images_keep_their_labels():
-    images = stream(Remote(), 50)
+@pytest.mark.parametrize("label_first", [False, True])
+def test_images_keep_their_labels(label_first):
+    images = stream(Remote(label_first=label_first), 50)
     assert images.labels.tolist() == [level % 2 for level in levels(images)]
     assert images.class_names == ("cat", "dog")
 

@@ -46,7 +46,9 @@ def streamed_pictures(
     opened = _Opened(files, open_file)
     groups = _draw(opened, count)
     schema = opened[groups[0][0]].schema_arrow
-    columns = [image_column(schema, name), *([label_column(schema, name)] if labels else [])]
+    column = image_column(schema, name)
+    label = label_column(schema, name) if labels else None
+    columns = [column] if label is None else [column, label]
     sizes = [opened[file].metadata.row_group(group).total_byte_size for file, group in groups]
     store = blobs_for(sum(sizes), memory_limit)
     titles: list[str] = []
@@ -54,9 +56,9 @@ def streamed_pictures(
     for file, group in groups:
         table = opened[file].read_row_group(group, columns=columns).slice(0, count - len(titles))
         title = f"{files[file].name} group {group} row"
-        rows = table.column(0).to_pylist()
+        rows = table.column(column).to_pylist()
         titles += [store.take(value, f"{title} {row}") for row, value in enumerate(rows)]
-        values += table.column(1).to_pylist() if labels else []
+        values += [] if label is None else table.column(label).to_pylist()
     numbers, class_names = numbered(values, schema, name) if labels else (None, ())
     return Pictures(
         count=len(titles),
