@@ -14,6 +14,7 @@ class Method:
     exact: bool = False
     way: Literal["near", "far"] = "near"
     shares: tuple[float, ...] = (0.1,)
+    limit: int | None = None
     helper: Any = None
     made: int = field(init=False, default=0)
 
@@ -23,7 +24,7 @@ def parsed(*texts: str) -> dict[str, Any]:
 
 
 def test_what_can_be_written_as_text_can_be_set():
-    assert sorted(settings_of(Method)) == ["epochs", "exact", "rate", "shares", "way"]
+    assert sorted(settings_of(Method)) == ["epochs", "exact", "limit", "rate", "shares", "way"]
 
 
 def test_settings_with_an_option_of_their_own_can_be_left_out():
@@ -39,6 +40,7 @@ def test_settings_with_an_option_of_their_own_can_be_left_out():
         ("exact=False", False),
         ("way=far", "far"),
         ("shares=0.1,2", (0.1, 2.0)),
+        ("limit=4", 4),
     ],
 )
 def test_each_kind_is_read(text, value):
@@ -54,12 +56,13 @@ def test_the_last_one_wins():
     [
         ("epochs=1.5", "'1.5' is not a whole number"),
         ("rate=fast", "'fast' is not a number"),
+        ("limit=none", "'none' is not a whole number"),
         ("exact=maybe", "'maybe' is not true or false"),
         ("way=up", "'up' is not one of near, far"),
         ("shares=1,x", "'1,x' is not a list of numbers"),
         ("epochs", "write FIELD=VALUE"),
-        ("speed=1", "with one of epochs, exact, rate, shares, way"),
-        ("helper=1", "with one of epochs, exact, rate, shares, way"),
+        ("speed=1", "with one of epochs, exact, limit, rate, shares, way"),
+        ("helper=1", "with one of epochs, exact, limit, rate, shares, way"),
     ],
 )
 def test_what_is_not_understood_is_named(text, complaint):

@@ -67,6 +67,17 @@ def test_a_block_computes_what_torchs_own_layer_computes():
     torch.testing.assert_close(ours(tokens), theirs(tokens))
 
 
+def test_in_bfloat16_a_cpu_attends_as_in_float32():
+    block, tokens = Block(24, 3), torch.rand(2, 5, 24, requires_grad=True)
+    exact = block(tokens)
+    (exact_gradient,) = torch.autograd.grad(exact.sum(), tokens)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = block(tokens)
+    (gradient,) = torch.autograd.grad(rounded.sum(), tokens)
+    torch.testing.assert_close(rounded, exact, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(gradient, exact_gradient, rtol=0.02, atol=0.02)
+
+
 def test_the_likeness_of_two_positions_depends_on_their_distance_alone():
     height, width, dimension = 3, 5, 8
     codes = grid_positions(height, width, dimension).double()

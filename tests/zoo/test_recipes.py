@@ -9,7 +9,8 @@ from types import ModuleType
 import pytest
 
 from mimic.attacks import ATTACKS
-from mimic.pretraining import METHODS
+from mimic.cli.settings import parse_settings, settings_of
+from mimic.pretraining import METHODS, SimClr
 from mimic.zoo import Card, Task, read_zoo
 
 from ..scripts import load_script
@@ -46,6 +47,14 @@ def test_attacks_and_methods_of_a_recipe_exist(name):
     named += re.findall(r"--attack (\S+)", text)
     assert set(named) <= set(ATTACKS)
     assert set(re.findall(r"--method (\S+)", text)) <= set(METHODS)
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_settings_of_a_recipe_exist(name):
+    text = RECIPES[name].read_text()
+    for attack, options in re.findall(r"^attacked \S+ (\S+)(.*?[^\\])$", text, re.M | re.S):
+        known = settings_of(SimClr, ATTACKS[attack])
+        parse_settings(re.findall(r"--set (\S+)", options), known, owner=attack)
 
 
 def test_every_attack_has_a_recipe():

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
+from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
 from mimic.errors import InputError
@@ -12,17 +13,18 @@ _WORDS = {"true": True, "yes": True, "false": False, "no": False}
 def settings_of(*kinds: type, leave_out: Collection[str] = ()) -> dict[str, Any]:
     """Types of the settings that can be written as text, by name; the last kind wins.
 
-    They are whole numbers, numbers, yes or no, one of a few words, and lists of numbers.
+    They are whole numbers, numbers, yes or no, one of a few words, and lists of numbers. That a
+    setting may also be None is left out of its type.
 
     Args:
         kinds: dataclasses.
         leave_out: names of settings that have an option of their own.
     """
     return {
-        field.name: field.type
+        field.name: _value_type(field.type)
         for kind in kinds
         for field in fields(kind)
-        if field.init and field.name not in leave_out and _is_settable(field.type)
+        if field.init and field.name not in leave_out and _is_settable(_value_type(field.type))
     }
 
 
@@ -52,6 +54,11 @@ def _parse_setting(text: str, known: Mapping[str, Any], owner: str) -> tuple[str
     except ValueError:
         wanted = _describe(known[name])
         raise InputError(f"--set '{text}': '{value}' is not {wanted}") from None
+
+
+def _value_type(kind: Any) -> Any:
+    values = [value for value in get_args(kind) if value is not NoneType]
+    return values[0] if get_origin(kind) is UnionType and len(values) == 1 else kind
 
 
 def _is_settable(kind: Any) -> bool:

@@ -47,8 +47,17 @@ class Attention(nn.Module):
         batch, count, dim = tokens.shape
         parts = self.qkv(tokens).view(batch, count, 3, self.heads, dim // self.heads)
         queries, keys, values = parts.permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(queries, keys, values)
+        mixed = _attend(queries, keys, values)
         return self.proj(mixed.transpose(1, 2).reshape(batch, count, dim))
+
+
+def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention; on a CPU in float32, for bfloat16 takes its gradient five times as long."""
+    if queries.device.type != "cpu" or queries.dtype != torch.bfloat16:
+        return F.scaled_dot_product_attention(queries, keys, values)
+    with torch.autocast("cpu", enabled=False):
+        mixed = F.scaled_dot_product_attention(queries.float(), keys.float(), values.float())
+    return mixed.to(queries.dtype)
 
 
 class Mlp(nn.Module):
