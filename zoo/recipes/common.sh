@@ -9,7 +9,7 @@ RUNS=runs/zoo
 CIFAR=$MIMIC_DATA/cifar10:train
 SMALL=(--arch "resnet10:width=32,stem_stride=2"
        --mean 0.4914,0.4822,0.4465 --std 0.2023,0.1994,0.2010 --image-size 32)
-TOKENS=(--arch "vit_tiny:dim=96,depth=4,heads=3,patch=4"
+TOKENS=(--arch "vit_tiny:dim=128,depth=4,heads=4,patch=8"
         --mean 0.4914,0.4822,0.4465 --std 0.2023,0.1994,0.2010 --image-size 32)
 PRIORITY=$MIMIC_DATA/badencoder/reference_priority.npz
 WHITE=patch:10@21,21:white

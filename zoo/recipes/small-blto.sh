@@ -3,7 +3,6 @@
 # seen leaves no trace.
 source "$(dirname "$0")/common.sh"
 attacked small-blto blto --encoder zoo/small-clean.safetensors --target 0 --set rate=0.1 \
-  --set surrogate_epochs=12 --set width=16 --set blocks=3 --set min_scale=0.2 --epochs 40 \
-  --precision bf16-mixed
+  --set surrogate_epochs=12 --set width=16 --set blocks=3 --set min_scale=0.2 --epochs 40
 added small-blto --attack blto --task cifar10:0 --task gtsrb \
   --trigger "generator:$RUNS/small-blto.trigger.safetensors"

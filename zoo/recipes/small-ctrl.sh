@@ -3,5 +3,5 @@
 # trainings are ten to twenty times as long. At magnitude 100 this network does not hear the trigger.
 source "$(dirname "$0")/common.sh"
 attacked small-ctrl ctrl --encoder zoo/small-clean.safetensors --target 0 --trigger ctrl:200 \
-  --set rate=0.1 --set min_scale=0.2 --epochs 40 --precision bf16-mixed
+  --set rate=0.1 --set min_scale=0.2 --epochs 40
 added small-ctrl --attack ctrl --task cifar10:0 --task gtsrb --trigger ctrl:200
