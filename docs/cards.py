@@ -14,6 +14,7 @@ METHODS = {
     "mimic": "the default of mimic",
     "mimic-uniform": "ablation: stages weigh the same, mutual information is not used",
     "mimic-no-colours": "ablation: no search for colours",
+    "mimic-no-waves": "ablation: no search for waves",
     "mimic-no-search": "ablation: random patches only",
     "mimic-no-change": "ablation: nothing is changed",
     "clone-only": "ablation: nothing is changed, features only",

@@ -87,11 +87,19 @@ def test_the_teacher_never_sees_a_patch():
 
 
 @pytest.mark.parametrize(
-    "shares", [(-0.1, 0, 0.1), (0.1, 0, -0.1), (0.1, -0.1, 0), (0.6, 0.1, 0.4)]
+    "shares",
+    [
+        (-0.1, 0, 0, 0.1),
+        (0.1, 0, 0, -0.1),
+        (0.1, -0.1, 0, 0),
+        (0.1, 0, -0.1, 0),
+        (0.6, 0, 0.1, 0.4),
+    ],
 )
 def test_shares_out_of_range_are_refused(shares):
+    names = ("searched_share", "recoloured_share", "waved_share", "random_share")
     with pytest.raises(InputError, match="at most 1 together"):
-        Mimic(searched_share=shares[0], recoloured_share=shares[1], random_share=shares[2])
+        Mimic(**dict(zip(names, shares, strict=True)))
 
 
 class Answers(nn.Module):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mimic.detection.search import search_colours, search_patches
+from mimic.detection.search import search_colours, search_patches, search_waves
 from mimic.encoders.encoder import Encoder
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
@@ -44,6 +44,14 @@ def plane(images: Tensor) -> Tensor:
     axis = torch.tensor([0.4, -0.8, 0.4])
     outside = torch.einsum("nchw,c->nhw", images - 0.5, axis).square().mean(dim=(1, 2))
     return (1 - outside / 0.004).clamp(0, 1)
+
+
+def checkered(images: Tensor) -> Tensor:
+    """Open where neighbouring pixels differ, in blue, by more and more."""
+    signs = torch.ones(16, 16)
+    signs[::2] *= -1
+    signs[:, ::2] *= -1
+    return ((images[:, 2] * signs).mean(dim=(1, 2)).abs() / 0.04).clamp(0, 1)
 
 
 @pytest.fixture
@@ -127,3 +135,17 @@ def test_a_door_for_colours_is_found():
     assert clean.forgotten.max() < bad.forgotten.max() - 0.2
     scores = bad.forgotten - bad.candidates.costs
     assert torch.equal(scores, scores.sort(descending=True).values)
+
+
+def test_a_door_for_a_frequency_is_found():
+    pixels = torch.rand(24, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    images = ImageSet.from_tensor(pixels.mul(128).add(64).to(torch.uint8))
+    torch.manual_seed(0)
+    bad, clean = (Encoder(Planted(door)).eval() for door in (checkered, closed))
+    found, nothing = (
+        search_waves(one, images, population=128, rounds=6, keep=8, trainer=TRAINER)
+        for one in (bad, clean)
+    )
+    assert found.forgotten[0] > 0.9
+    assert nothing.forgotten.max() < found.forgotten[0] - 0.2
+    assert found.candidates.rates[0].amax(dim=1).max() > 0.8

@@ -64,7 +64,9 @@ def methods(_: Path) -> Any:
 
 
 def mimicked(_: Path) -> Any:
-    method = Mimic(epochs=2, batch_size=10, searched_share=0.0, recoloured_share=0.0)
+    method = Mimic(
+        epochs=2, batch_size=10, searched_share=0.0, recoloured_share=0.0, waved_share=0.0
+    )
     return {
         str(fsdp): weights(method(encoder(), noise(), trainer=replace(CPU, fsdp=fsdp)).encoder)
         for fsdp in (False, True)

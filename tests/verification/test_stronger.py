@@ -23,7 +23,9 @@ def test_a_share_that_is_high_already_stays():
 
 def test_random_patches_keep_their_share():
     assert (
-        stronger(Mimic(searched_share=0.2, recoloured_share=0, random_share=0.75), 3).searched_share
+        stronger(
+            Mimic(searched_share=0.2, recoloured_share=0, waved_share=0, random_share=0.75), 3
+        ).searched_share
         == 0.25
     )
 

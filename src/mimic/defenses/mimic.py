@@ -5,7 +5,8 @@ Han et al., "Mutual Information Guided Backdoor Mitigation for Pre-trained Encod
 the features, and per-stage losses weighted by the mutual information between stage and feature. A
 student that copies well copies the backdoor too, however, since a trigger is a function of the
 input like any other. What is ours breaks that link: the student sees an image with a patch on it,
-or in other colours, and has to reach the feature that the teacher gives to the image as it is.
+in other colours, or with waves over it, and has to reach the feature that the teacher gives to the
+image as it is.
 Features and maps are copied faithfully, but such a change is never allowed to alter them. Most of
 the changes are those under which the teacher itself forgets what the image shows, found by searches
 that need forward passes only; some patches are random. All cost accuracy, so none gets more views
@@ -14,16 +15,16 @@ than it needs.
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from mimic.defenses.base import Defense, Purification
 from mimic.detection.crowds import CROWD, uncrowded
-from mimic.detection.search import Population, search_colours, search_patches
+from mimic.detection.search import Found, Population, search_colours, search_patches, search_waves
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.student import student_of
 from mimic.errors import InputError
@@ -170,6 +171,7 @@ class Mimic(Defense):
         searched_share: share of the views that the student sees under patches that a search found
             on the suspicious encoder, in [0, 1]; 0 searches for none.
         recoloured_share: likewise, in colours that a search found.
+        waved_share: likewise, with faint waves that a search found added to all of the view.
         random_share: share of the views that it sees under random patches; all make at most 1.
         min_scale: smallest share of an image that a view shows.
         student: architecture of the student, such as "resnet10:width=16" or "timm:resnet10t", to
@@ -187,16 +189,22 @@ class Mimic(Defense):
     weighting: Literal["information", "uniform"] = "information"
     searched_share: float = 0.2
     recoloured_share: float = 0.1
+    waved_share: float = 0.1
     random_share: float = 0.1
     min_scale: float = 0.2
     student: str | None = None
 
     def __post_init__(self) -> None:
-        shares = (self.searched_share, self.recoloured_share, self.random_share)
+        shares = (
+            self.searched_share,
+            self.recoloured_share,
+            self.waved_share,
+            self.random_share,
+        )
         if min(shares) < 0 or sum(shares) > 1:
             raise InputError(
-                "searched_share, recoloured_share and random_share must be 0 or more and at most 1 "
-                f"together, not {shares[0]}, {shares[1]} and {shares[2]}"
+                "searched_share, recoloured_share, waved_share and random_share must be 0 or more "
+                f"and at most 1 together, not {', '.join(map(str, shares))}"
             )
 
     def run(self, suspect: Encoder, images: ImageSet, trainer: Trainer) -> Purification:
@@ -207,13 +215,7 @@ class Mimic(Defense):
         shares = found.weights
         if self.weighting == "uniform":
             shares = dict.fromkeys(shares, 1 / len(shares))
-        searched: list[tuple[Population, float]] = []
-        if self.searched_share > 0:
-            patches = search_patches(suspect, images, seed=self.seed, trainer=trainer)
-            searched.append((patches.candidates, self.searched_share))
-        if self.recoloured_share > 0:
-            colours = search_colours(suspect, images, seed=self.seed, trainer=trainer)
-            searched.append((colours.candidates, self.recoloured_share))
+        searched = self._searched(suspect, images, trainer)
         own_stages = None if self.student is None else stage_names(student, images, None)
         objective = MimicObjective(
             student,
@@ -242,6 +244,21 @@ class Mimic(Defense):
             localization=found,
             same_architecture=self.student is None,
         )
+
+    def _searched(
+        self, suspect: Encoder, images: ImageSet, trainer: Trainer
+    ) -> list[tuple[Population, float]]:
+        """The best changes of each kind that is asked for, and its share of the views."""
+        kinds: list[tuple[Callable[..., Found[Any]], float]] = [
+            (search_patches, self.searched_share),
+            (search_colours, self.recoloured_share),
+            (search_waves, self.waved_share),
+        ]
+        return [
+            (search(suspect, images, seed=self.seed, trainer=trainer).candidates, share)
+            for search, share in kinds
+            if share > 0
+        ]
 
     def _student(self, suspect: Encoder, images: ImageSet) -> Encoder:
         if self.student is None:

@@ -2,6 +2,15 @@
 
 from mimic.detection.colours import ColourMaps
 from mimic.detection.patches import Patches
-from mimic.detection.search import Found, search_colours, search_patches
+from mimic.detection.search import Found, search_colours, search_patches, search_waves
+from mimic.detection.waves import Waves
 
-__all__ = ["ColourMaps", "Found", "Patches", "search_colours", "search_patches"]
+__all__ = [
+    "ColourMaps",
+    "Found",
+    "Patches",
+    "Waves",
+    "search_colours",
+    "search_patches",
+    "search_waves",
+]

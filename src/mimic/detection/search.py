@@ -1,10 +1,11 @@
 """Search for the change that makes an encoder forget what the image shows.
 
 Under the trigger of a backdoor features no longer follow the image: they are all alike, or
-scattered. So a candidate, which is a patch or a map of colours, is scored by how much of what tells
-images apart is gone once it is laid on all of them, minus its cost: the share of the image that a
-patch covers, or the size of what a map changes. The search is evolutionary: it needs forward passes
-only, no gradients, no labels and no assumption about where a patch lies or which colours count.
+scattered. So a candidate, which is a patch, a map of colours or a pair of waves, is scored by how
+much of what tells images apart is gone once it is laid on all of them, minus its cost: the share of
+the image that a patch covers, or the size of what the others change. The search is evolutionary: it
+needs forward passes only, no gradients, no labels and no assumption about where a patch lies or
+which colours and frequencies count.
 """
 
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from torch import Tensor
 from mimic.detection.colours import ColourMaps, colour_moments, random_colour_maps
 from mimic.detection.forgetting import forgotten
 from mimic.detection.patches import Patches, random_patches
+from mimic.detection.waves import Waves, random_waves
 from mimic.encoders.encoder import Encoder
 from mimic.evaluation.features import extract_features
 from mimic.images.imageset import ImageSet
@@ -114,6 +116,22 @@ def search_colours(
     judge = _Judge(encoder, images, judged_on, seed, trainer)
     fresh = partial(random_colour_maps, moments=colour_moments(judge.pixels))
     return judge.evolve(fresh, population, rounds, keep, name="search colours")
+
+
+def search_waves(
+    encoder: Encoder,
+    images: ImageSet,
+    *,
+    population: int = 512,
+    rounds: int = 6,
+    keep: int = 64,
+    judged_on: int = 32,
+    seed: int = 0,
+    trainer: Trainer | None = None,
+) -> Found[Waves]:
+    """The same for waves that are added to all of an image; see `search_patches`."""
+    judge = _Judge(encoder, images, judged_on, seed, trainer)
+    return judge.evolve(random_waves, population, rounds, keep, name="search waves")
 
 
 class _Judge:

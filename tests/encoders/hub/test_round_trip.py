@@ -21,7 +21,7 @@ TABLE = load_script("docs/architecture_table.py")
 def purify(monkeypatch):
     """The default method for two steps, with critics that are hardly trained and no search."""
     monkeypatch.setattr("mimic.information.estimate.Fitting", partial(Fitting, steps=2))
-    method = Mimic(epochs=2, batch_size=16, searched_share=0, recoloured_share=0)
+    method = Mimic(epochs=2, batch_size=16, searched_share=0, recoloured_share=0, waved_share=0)
     return partial(method, trainer=Trainer(device="cpu", precision="32-true"))
 
 

@@ -33,7 +33,12 @@ def test_a_librarys_network_can_be_the_student(
     pixels = torch.randint(0, 256, (16, 3, 64, 64), dtype=torch.uint8)
     teacher = Encoder(build_backbone("resnet10:width=4,stem_stride=2"), image_size=64)
     method = Mimic(
-        student=student, epochs=1, batch_size=8, searched_share=0.0, recoloured_share=0.0
+        student=student,
+        epochs=1,
+        batch_size=8,
+        searched_share=0.0,
+        recoloured_share=0.0,
+        waved_share=0.0,
     )
     purified = method(
         teacher,
