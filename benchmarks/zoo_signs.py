@@ -5,8 +5,8 @@
 For each attacked member: how alike an image and its triggered self are, how close triggered images
 come together in feature space, and how often a head on the clean encoder takes them for the target
 class, which is the floor of the attack's success. The clean encoder is the member that is named
-like it: small-clean for small-drupe, small-byol-clean for small-byol-badencoder. Images are read
-from the folder named by MIMIC_DATA (default ../shared/data).
+like it: small-byol-clean for small-byol-badencoder, or else small-clean for what begins with small.
+Images are read from the folder named by MIMIC_DATA (default ../shared/data).
 """
 
 import json
@@ -45,7 +45,8 @@ TRAINER = Trainer(progress=True)
 
 def twin_of(card: Card) -> str:
     """Name of the clean member that an attacked one is compared with."""
-    return f"{card.name.removesuffix(f'-{card.attack}')}-clean"
+    like_it = f"{card.name.removesuffix(f'-{card.attack}')}-clean"
+    return like_it if (ZOO / f"{like_it}.json").exists() else f"{card.name.split('-')[0]}-clean"
 
 
 @cache
