@@ -195,17 +195,23 @@ class Mimic(Defense):
     student: str | None = None
 
     def __post_init__(self) -> None:
-        shares = (
-            self.searched_share,
-            self.recoloured_share,
-            self.waved_share,
-            self.random_share,
-        )
-        if min(shares) < 0 or sum(shares) > 1:
+        shares = self.shares
+        if min(shares.values()) < 0 or sum(shares.values()) > 1:
+            *names, last = shares
             raise InputError(
-                "searched_share, recoloured_share, waved_share and random_share must be 0 or more "
-                f"and at most 1 together, not {', '.join(map(str, shares))}"
+                f"{', '.join(names)} and {last} must be 0 or more and at most 1 together, not "
+                f"{', '.join(map(str, shares.values()))}"
             )
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Shares of the views that are changed, by the setting that says so."""
+        return {
+            "searched_share": self.searched_share,
+            "recoloured_share": self.recoloured_share,
+            "waved_share": self.waved_share,
+            "random_share": self.random_share,
+        }
 
     def run(self, suspect: Encoder, images: ImageSet, trainer: Trainer) -> Purification:
         """Thin out crowds, localise, search, distil."""

@@ -32,7 +32,7 @@ def stronger(defense: Defense, attempt: int) -> Defense:
     again = replace(defense, seed=defense.seed + attempt - 1)
     if not isinstance(again, Mimic):
         return again
-    free = 1 - again.random_share - again.recoloured_share - again.waved_share
+    free = 1 - sum(again.shares.values()) + again.searched_share
     share = min(again.searched_share + _MORE * (attempt - 1), _MOST, free)
     return replace(
         again,
