@@ -65,6 +65,12 @@ def test_the_trigger_changes_no_pixel_by_more_than_eight_levels(attacked, digits
     assert 0 < changes.max() <= 8
 
 
+def test_a_larger_budget_is_used(encoder, images, digits):
+    attacked = _attack(budget=0.2)(encoder, images, trainer=TRAINER)
+    changes = (attacked.triggers[0](digits[:64]).int() - digits[:64].int()).abs()
+    assert 8 < changes.max() <= 51
+
+
 def test_the_trigger_is_deterministic(attacked, digits):
     assert torch.equal(attacked.triggers[0](digits[:8]), attacked.triggers[0](digits[:8]))
 
@@ -197,6 +203,8 @@ def test_both_trainings_of_a_folder_are_resumed(encoder, images, tmp_path):
     ("settings", "message"),
     [
         ({"rate": 0.0}, "rate of BLTO"),
+        ({"budget": 0.0}, "budget of BLTO must be above 0 and at most 1"),
+        ({"budget": 8.0}, "budget of BLTO must be above 0 and at most 1"),
         ({"surrogates": 0}, "0 surrogates"),
         ({"surrogates": 3}, "3 surrogates cannot share 2 epochs"),
         ({"surrogates": 2, "surrogate_epochs": 1}, "2 surrogates cannot share 1 epochs"),

@@ -30,10 +30,6 @@ from mimic.pretraining import Pretraining, SimClr
 from mimic.training import Objective, Trainer, mix_seed
 from mimic.training.randomness import seeded
 
-BUDGET = 8 / 255
-"""Largest change of a pixel, of pixels in [0, 1]."""
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Blto(Attack):
     """Learns a trigger against surrogates, stamps it on images of the target class.
@@ -47,6 +43,7 @@ class Blto(Attack):
         surrogates: how many there are, one after the other, each afresh from random weights.
         width: channels of the generator at full resolution.
         blocks: residual blocks of the generator.
+        budget: largest change of a pixel, of pixels in [0, 1]; above 0 and at most 1.
         pretraining: how the true victim trains; its seed also decides the first weights.
         seed: decides which images are poisoned, and the weights of generator and surrogates.
 
@@ -64,11 +61,13 @@ class Blto(Attack):
     surrogates: int = 4
     width: int = 64
     blocks: int = 6
+    budget: float = 8 / 255
     pretraining: Pretraining = field(default_factory=SimClr)
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_share(self.rate, "the rate of BLTO")
+        check_share(self.budget, "the budget of BLTO")
         if not 1 <= self.surrogates <= max(1, self._simulated.epochs):
             raise InputError(
                 f"there must be 1 surrogate or more, and an epoch for each: {self.surrogates} "
@@ -93,7 +92,7 @@ class Blto(Attack):
     def _learned(self, encoder: Encoder, images: ImageSet, trainer: Trainer) -> Generated:
         with seeded(self.seed):
             network = ResNetGenerator(width=self.width, blocks=self.blocks)
-        generator = PixelGenerator(network, budget=BUDGET)
+        generator = PixelGenerator(network, budget=self.budget)
         untrained = Generated(generator=generator)
         positions = self._planting(untrained).poison(images).positions
         plan = replace(self._simulated.plan(), schedule="constant")
