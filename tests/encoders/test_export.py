@@ -81,7 +81,8 @@ def test_normalisation_is_written_in_short_decimals(backbone, tmp_path):
 def test_weights_in_any_memory_layout_are_saved(purified, tmp_path, networks):
     purified.backbone.to(memory_format=torch.channels_last)
     save_encoder(purified, tmp_path / "a.safetensors")
-    assert torch.equal(load_encoder(tmp_path / "a.safetensors")(IMAGES), purified(IMAGES))
+    loaded = load_encoder(tmp_path / "a.safetensors").state_dict()
+    assert all(torch.equal(loaded[name], weight) for name, weight in purified.state_dict().items())
 
 
 @pytest.mark.parametrize(("value", "half"), [(float("nan"), False), (1e6, True)])

@@ -82,7 +82,7 @@ def test_fresh_weights_can_be_had_again(encoder):
 
 
 def test_the_memory_layout_is_that_of_the_backbone():
-    assert build_projected(lambda: build_backbone("resnet10:width=4"), 32, 7).channels_last
+    assert build_projected(lambda: build_backbone("resnet10:width=16"), 128, 7).channels_last
     assert not build_projected(nn.Flatten, 3, 7).channels_last
 
 

@@ -30,6 +30,7 @@ from mimic.pretraining import Pretraining, SimClr
 from mimic.training import Objective, Trainer, mix_seed
 from mimic.training.randomness import seeded
 
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Blto(Attack):
     """Learns a trigger against surrogates, stamps it on images of the target class.

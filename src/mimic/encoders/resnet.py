@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mimic.encoders.layout import allows_channels_last
+
 
 def _conv(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
@@ -71,9 +73,11 @@ class ResNet(nn.Module):
         depths: number of blocks of each stage; stages after the first halve the resolution.
         width: channels of the first stage; each later stage doubles them.
         stem_stride: stride of the 3x3 stem; 2 makes everything four times cheaper.
-    """
 
-    channels_last = True  # every operation here is fastest, and right, in this memory layout
+    Attributes:
+        channels_last: whether images are to come in this memory layout, in which every operation
+            here is fastest; not with fewer than 16 channels, see `allows_channels_last`.
+    """
 
     def __init__(
         self,
@@ -96,6 +100,7 @@ class ResNet(nn.Module):
                 blocks.append(block(inputs, channels, stride))
                 inputs = channels * block.expansion
             self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
+        self.channels_last = allows_channels_last(self)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from mimic.encoders.layout import allows_channels_last
 from mimic.errors import InputError, InterruptedRunError, NonFiniteLossError
 from mimic.files import ensure_folder
 from mimic.training import processes
@@ -49,7 +50,7 @@ class Run:
         self.total = plan.epochs * self.steps_per_epoch
         self.sharded = self._is_sharded()
         objective.to("cpu" if self.sharded else self.fabric.device)
-        if not self.sharded:
+        if not self.sharded and allows_channels_last(objective):
             _set_layout(objective, torch.channels_last)
         objective.prepare()
         self.optimizer = plan.build_optimizer(objective.learner)
