@@ -5,10 +5,10 @@
     python benchmarks/bank.py list              what there is, and how strong its backdoor is
     python benchmarks/bank.py calibrate         what clean encoders score, into the package
 
-Encoders are in runs/bank, and so are the results of searches. Every piece is skipped where it is
-there, and a training goes on from its checkpoint. Images are read from the folder named by
-MIMIC_DATA (default ../shared/data). An attacked encoder has the number of the clean one that it
-comes from, so that a measurement can calibrate on even numbers and judge odd ones.
+Encoders are in runs/bank; what was found of each is in results/bank, which is kept with the code,
+so that the bank can grow over many days and machines. Every piece is skipped where it is there, and
+a training goes on from its checkpoint. Images are read from the folder named by MIMIC_DATA (default
+../shared/data). An attacked encoder has the number of the clean one that it comes from.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import os
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ import torch
 
 from mimic.attacks import ATTACKS, Attacked, parse_trigger
 from mimic.attacks.triggers import Trigger
+from mimic.benchmark.meter import commit
 from mimic.detection.families import FAMILIES
 from mimic.encoders.architectures import build_backbone
 from mimic.encoders.encoder import Encoder
@@ -38,14 +39,16 @@ from mimic.images.imageset import ImageSet
 from mimic.images.source import open_images
 from mimic.pretraining import METHODS, SimClr
 from mimic.training import Trainer
+from mimic.zoo.members import provenance
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("MIMIC_DATA", ROOT.parent / "shared" / "data"))
 BANK = ROOT / "runs" / "bank"
+RESULTS = ROOT / "results" / "bank"
 
 CLEAN = 48
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
-IMAGES, SHADOW, EPOCHS, POISONED_EPOCHS = 8000, 4000, 15, 30
+IMAGES, SHADOW, EPOCHS, POISONED_EPOCHS = 20_000, 4000, 20, 30
 TUNED = {"badencoder": 12, "drupe": 6, "inactive": 6, "bask-like": 3, "occlusion-aware": 3}
 """Attacks that fine-tune, and how many encoders of each there are."""
 POISONED = {"ctrl": 4, "ssl-backdoor": 4, "corrupt-encoder": 3, "noisy-alignment": 4, "blto": 3}
@@ -68,15 +71,15 @@ class Spec:
 
     @property
     def record(self) -> Path:
-        return self.path.with_suffix(".json")
+        return RESULTS / f"{self.name}.json"
 
     @property
     def scan(self) -> Path:
-        return self.path.with_suffix(".scan.json")
+        return RESULTS / f"{self.name}.scan.json"
 
     @property
     def architecture(self) -> str:
-        return f"resnet10:width={(16, 24, 12)[self.number // 2 % 3]},stem_stride=2"
+        return f"resnet10:width={(16, 24, 20)[self.number // 2 % 3]},stem_stride=2"
 
     @property
     def method(self) -> str:
@@ -125,8 +128,16 @@ def make(spec: Spec, trainer: Trainer) -> dict[str, Any]:
         method = METHODS[spec.method](epochs=EPOCHS, seed=spec.number)
         encoder = method(fresh(spec), images_of(spec).unlabelled(), trainer=trainer)
         save_encoder(encoder, spec.path, half=True)
-        return {"recipe": f"{method}", "data": spec.data, "images": IMAGES}
-    start = load_encoder(Spec(spec.number).path)
+        return {
+            "architecture": spec.architecture,
+            "recipe": f"{method}",
+            "data": spec.data,
+            "images": IMAGES,
+        }
+    clean = Spec(spec.number)
+    if not clean.path.exists():
+        make(clean, replace(trainer, folder=BANK / f"{clean.name}.run"))
+    start = load_encoder(clean.path)
     done, recipe = attacked(spec, start, trainer)
     save_encoder(done.encoder, spec.path, half=True)
     trigger = done.triggers[0]
@@ -230,6 +241,7 @@ def scanned(spec: Spec) -> dict[str, Any]:
         "gains": {name: doors.gain for name, doors in found.items()},
         "forgotten": {name: doors.forgotten for name, doors in found.items()},
         "seconds": time.monotonic() - started,
+        "provenance": {**provenance(), "commit": commit()},
     }
 
 
@@ -265,9 +277,10 @@ def main() -> None:
             folder = BANK / f"{spec.name}.run"
             facts = make(spec, Trainer(progress=True, folder=folder, resume=True))
             facts["seconds"] = time.monotonic() - started
+            facts["provenance"] = {**provenance(), "commit": commit()}
             write_json(spec.record, facts)
             print(spec.name, json.dumps(facts))
-        elif asked.do == "scan" and spec.record.exists() and not spec.scan.exists():
+        elif asked.do == "scan" and spec.path.exists() and not spec.scan.exists():
             facts = scanned(spec)
             write_json(spec.scan, facts)
             print(spec.name, json.dumps(facts["gains"]), f"{facts['seconds']:.0f} s", flush=True)

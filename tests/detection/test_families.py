@@ -10,9 +10,14 @@ from mimic.detection.families import (
     search_colour,
     search_patch,
     search_pattern,
+    search_wave,
 )
 from mimic.detection.gathering import forgetting
+from mimic.encoders.encoder import Encoder
+from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
+
+from .doors import Planted, checkered, closed
 
 TRAINER = Trainer(device="cpu", precision="32-true")
 
@@ -33,6 +38,18 @@ def test_a_door_stands_out_from_an_encoder_without_one(with_door, without_door, 
         for encoder in (with_door, without_door)
     )
     assert found > closed + 0.5
+
+
+def test_a_door_for_a_frequency_stands_out():
+    pixels = torch.rand(160, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    images = ImageSet.from_tensor(pixels.mul(128).add(64).to(torch.uint8))
+    torch.manual_seed(0)
+    found, nothing = (
+        search_wave(Encoder(Planted(door)).eval(), images, seed=0, trainer=TRAINER)
+        for door in (checkered, closed)
+    )
+    assert found.gain > nothing.gain + 0.5
+    assert "waves at a PSNR of" in found.description
 
 
 def test_a_gradient_search_tells_how_far_its_best_restart_is_ahead(with_door, noise):
@@ -70,7 +87,7 @@ def test_restarts_that_do_not_fit_into_memory_together_are_searched_in_turns(
     assert len(doors.forgotten) == 4
 
 
-@pytest.mark.parametrize("search", [search_patch, search_colour])
+@pytest.mark.parametrize("search", [search_patch, search_colour, search_wave])
 def test_no_more_than_the_best_are_handed_on(search, without_door, noise):
     doors = search(without_door, noise, seed=0, trainer=TRAINER)
     assert len(doors.stamps) == len(doors.forgotten) == KEPT

@@ -61,7 +61,7 @@ def test_everything_is_json(with_door, noise, usual):
         json.dumps(scan(with_door, noise, calibration=usual, trainer=TRAINER).as_dict())
     )
     assert set(data) >= {"verdict", "score", "p_value", "seconds", "triggers"}
-    assert [trigger["family"] for trigger in data["triggers"]] == ["patch", "pattern", "colour"]
+    assert [trigger["family"] for trigger in data["triggers"]] == list(FAMILIES)
 
 
 def test_few_images_are_refused(with_door, noise):

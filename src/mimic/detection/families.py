@@ -11,7 +11,8 @@ from mimic.detection.colours import random_colour_maps
 from mimic.detection.gathering import forgetting, gather
 from mimic.detection.patches import Patches, random_patches
 from mimic.detection.pattern import Pattern
-from mimic.detection.search import Population, search_colours, search_patches
+from mimic.detection.search import Population, search_colours, search_patches, search_waves
+from mimic.detection.waves import random_waves
 from mimic.encoders.encoder import Encoder
 from mimic.evaluation.features import Stamp
 from mimic.images.imageset import ImageSet
@@ -46,8 +47,8 @@ class Doors:
             best first, at most 1.
         stamps: the best triggers, best first; those of a gradient search that are ahead of its
             median restart, or the best one.
-        naturals: what they are compared with on another encoder: random patches or colours of the
-            same sizes, or the other half of the restarts, to which any encoder yields.
+        naturals: what they are compared with on another encoder: random patches, colours or waves
+            of the same sizes, or the other half of the restarts, to which any encoder yields.
         description: of the best one, in words.
     """
 
@@ -87,6 +88,20 @@ def search_colour(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Tra
     doors, best = _judged("colour", found, random, encoder, images, seed=seed, trainer=trainer)
     size = _decibels(float(found.costs[best]))
     return replace(doors, description=f"a change of colours at a PSNR of {size:.0f} dB")
+
+
+def search_wave(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer) -> Doors:
+    """Faint gratings over the whole image; see `search_waves`.
+
+    Natural are random ones of the same sizes.
+    """
+    found = search_waves(encoder, images, keep=KEPT, seed=seed, trainer=trainer).candidates
+    with seeded(seed):
+        drawn = random_waves(CONTROLS)
+    random = drawn.scaled(found.costs.repeat(CONTROLS // KEPT))
+    doors, best = _judged("wave", found, random, encoder, images, seed=seed, trainer=trainer)
+    size = _decibels(float(found.costs[best]))
+    return replace(doors, description=f"waves at a PSNR of {size:.0f} dB")
 
 
 def search_pattern(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer) -> Doors:
@@ -131,6 +146,7 @@ FAMILIES: dict[str, Callable[..., Doors]] = {
     "patch": search_patch,
     "pattern": search_pattern,
     "colour": search_colour,
+    "wave": search_wave,
 }
 
 
