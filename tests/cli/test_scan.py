@@ -51,7 +51,7 @@ def test_a_finding_is_exit_code_1(
     for path in outcome.data["pictures"]:
         with Image.open(path) as picture:
             assert picture.size == (4 * 128, 2 * 128)
-    assert len(outcome.data["pictures"]) == 3
+    assert len(outcome.data["pictures"]) == len(families.FAMILIES)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -70,6 +70,22 @@ def test_a_scan_is_reported_for_people_programs_and_code_scanning(
     (result,) = json.loads((out / "scan.sarif").read_text())["runs"][0]["results"]
     assert result["properties"]["pValue"] == facts["scan"]["p_value"]
     assert str(out / "report.html") in outcome.out
+
+
+@pytest.mark.usefixtures("hasty")
+def test_references_take_the_place_of_the_encoders_that_come_with_mimic(run, encoder_file, many):
+    references = ("--reference", encoder_file) * 3
+    outcome = run("scan", encoder_file, *references, "--images", many, "--json", *HARDWARE)
+    assert (outcome.code, outcome.data["verdict"]) == (0, "clean")
+    assert outcome.data["score"] == 0
+    assert outcome.data["calibration"] == "3 clean encoders: given as references"
+
+
+def test_two_references_are_too_few(run, encoder_file, many):
+    references = ("--reference", encoder_file) * 2
+    outcome = run("scan", encoder_file, *references, "--images", many, *HARDWARE)
+    assert outcome.code == 2
+    assert "2 clean encoders do not tell" in outcome.error
 
 
 @pytest.mark.usefixtures("hasty")

@@ -8,7 +8,7 @@ import torch
 
 from mimic.detection.calibration import LEAST, Calibration
 from mimic.detection.families import FAMILIES
-from mimic.detection.scan import scan
+from mimic.detection.scan import calibrate, scan
 from mimic.errors import InputError
 from mimic.evaluation.features import extract_features
 from mimic.training import Trainer
@@ -37,8 +37,8 @@ def usual(without_door, noise) -> Calibration:
 def test_a_door_is_suspicious(with_door, noise, usual):
     found = scan(with_door, noise, calibration=usual, trainer=TRAINER)
     assert found.verdict == "suspicious"
-    assert found.p_value == pytest.approx(1 / 21)
-    assert found.p_values["patch"] == pytest.approx(1 / 21)
+    assert found.p_value <= 0.05
+    assert found.p_values["patch"] == min(found.p_values.values())
 
 
 def test_the_encoder_that_it_was_calibrated_around_is_clean(without_door, noise, usual):
@@ -64,6 +64,26 @@ def test_everything_is_json(with_door, noise, usual):
     assert [trigger["family"] for trigger in data["triggers"]] == list(FAMILIES)
 
 
-def test_few_images_are_refused(with_door, noise):
+def test_few_images_are_refused(with_door, without_door, noise):
+    few = noise.subset(range(63))
     with pytest.raises(InputError, match="64 clean images or more, not 63"):
-        scan(with_door, noise.subset(range(63)), trainer=TRAINER)
+        scan(with_door, few, trainer=TRAINER)
+    with pytest.raises(InputError, match="64 clean images or more, not 63"):
+        calibrate([without_door] * 3, few, trainer=TRAINER)
+
+
+def test_references_give_the_gains_of_their_scans(with_door, without_door, noise, usual):
+    references = [without_door, with_door, without_door]
+    made = calibrate(references, noise, trainer=TRAINER)
+    found = scan(with_door, noise, calibration=usual, trainer=TRAINER)
+    assert made.count == 3
+    for doors in found.doors:
+        first, second, third = made.values[doors.family]
+        assert second == doors.gain
+        assert first == third
+
+
+def test_two_references_are_refused_before_any_search(without_door, noise, monkeypatch):
+    monkeypatch.setattr("mimic.detection.scan.FAMILIES", {})
+    with pytest.raises(InputError, match="3 or more"):
+        calibrate([without_door] * 2, noise, trainer=TRAINER)

@@ -1,10 +1,11 @@
 """Calibration: what a scan finds on encoders that carry no backdoor, and how unusual a finding is.
 
-The p-value is conformal: the rank of a score among those of the clean encoders. Where the scanned
-encoder is of their kind and clean, it is below p in at most a share p of cases, whatever the
-distribution of the scores is.
+The logarithm of the gain of a family is taken to be normal among clean encoders of a kind. How
+unusual one more value is, given a few of them, is told by Student's t, as in the prediction
+interval of a single observation; families are corrected by Bonferroni. A rank among the clean
+encoders assumes less, but is never rarer than one in their number: three could show nothing.
 
-Vovk, Gammerman & Shafer, "Algorithmic Learning in a Random World", 2005.
+Whitmore, "Prediction Limits for a Univariate Normal Observation", The American Statistician 1986.
 """
 
 import json
@@ -15,7 +16,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+from mimic.errors import InputError
+
 _FILE = "calibration.json"
+FEWEST = 3
+"""Clean encoders that a calibration needs."""
 LEAST = 0.02
 """Smaller gains, in nats, are as good as none."""
 
@@ -27,10 +32,16 @@ class Calibration:
     Attributes:
         kind: of the encoders, in words.
         values: by family, the gain of each encoder, in the same order.
+
+    Raises:
+        InputError: there are fewer than three encoders.
     """
 
     kind: str
     values: Mapping[str, tuple[float, ...]]
+
+    def __post_init__(self) -> None:
+        check_count(self.count)
 
     @property
     def count(self) -> int:
@@ -62,23 +73,40 @@ class Calibration:
         return found
 
     def p_value(self, score: float) -> float:
-        """Share of clean encoders, this one counted as one of them, that score as high or higher.
+        """How often a clean encoder of this kind would score as high or higher, in (0, 1]."""
+        return min(1.0, len(self.values) * self.tail(score))
 
-        Each clean one is scored by the means and deviations of all others.
-        """
-        return (1 + sum(other >= score for other in self.scores())) / (self.count + 1)
+    def tail(self, deviation: float) -> float:
+        """How often one family of a clean encoder would exceed its mean by as much or more."""
+        from scipy.stats import t
+
+        spread = math.sqrt(1 + 1 / self.count)  # the mean itself is known from `count` values only
+        return float(t.sf(deviation / spread, self.count - 1))
 
     def scores(self) -> tuple[float, ...]:
-        """Scores of the clean encoders themselves."""
+        """Scores of the clean encoders themselves, each by the others' means and deviations."""
         gains = [{f: values[i] for f, values in self.values.items()} for i in range(self.count)]
         return tuple(
             score_of(self.deviations(own, leave_out=index)) for index, own in enumerate(gains)
         )
 
 
+def check_count(encoders: int) -> None:
+    """Refuse fewer clean encoders than tell how far such encoders differ.
+
+    Raises:
+        InputError: there are fewer than three.
+    """
+    if encoders < FEWEST:
+        raise InputError(
+            f"{encoders} clean encoders do not tell how far such encoders differ; a scan has to be "
+            f"compared with {FEWEST} or more"
+        )
+
+
 def score_of(deviations: Mapping[str, float]) -> float:
-    """One number for all families: the length of what exceeds the mean, 0 or more."""
-    return math.hypot(*(max(0.0, deviation) for deviation in deviations.values()))
+    """One number for all families: the largest deviation, 0 or more."""
+    return max(0.0, *deviations.values())
 
 
 def _log(gain: float) -> float:

@@ -5,10 +5,16 @@ so what counts is by how much more this one yields than encoders without a backd
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mimic.detection.calibration import Calibration, score_of, shipped_calibration
+from mimic.detection.calibration import (
+    Calibration,
+    check_count,
+    score_of,
+    shipped_calibration,
+)
 from mimic.detection.families import FAMILIES, Doors
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
@@ -30,8 +36,9 @@ class Scan:
     Attributes:
         verdict: "suspicious" where the p-value is at most 0.05, "clean" otherwise; clean means
             that nothing was found, not that nothing is there.
-        score: how far the gains exceed those of clean encoders, in standard deviations.
-        p_value: share of clean encoders of the calibration that would score as high, in (0, 1].
+        score: how far the gain of the most unusual family exceeds that of clean encoders, in
+            standard deviations.
+        p_value: share of clean encoders of this kind that would score as high, in (0, 1].
         doors: what was found, one for each family.
         p_values: of each family, by its own gain alone.
         cosine_before: mean cosine between features of different images.
@@ -39,6 +46,7 @@ class Scan:
         images_used: how many images were looked at.
         calibration: what the encoder was compared with.
         seconds: the time it took.
+        clean_scores: of the encoders that it was compared with, each compared with the others.
     """
 
     verdict: Literal["clean", "suspicious"]
@@ -51,6 +59,7 @@ class Scan:
     images_used: int
     calibration: str
     seconds: float
+    clean_scores: tuple[float, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -97,11 +106,6 @@ def scan(
     Raises:
         InputError: there are too few images, or they do not fit the encoder.
     """
-    if len(images) < FEWEST_IMAGES:
-        raise InputError(
-            f"a scan needs {FEWEST_IMAGES} clean images or more, not {len(images)}: fewer do not "
-            "tell whether a trigger makes images look alike"
-        )
 
     def cosine(trigger: Stamp | None = None) -> float:
         features = extract_features(encoder, some, trigger=trigger, trainer=trainer)
@@ -110,8 +114,8 @@ def scan(
     started = time.monotonic()
     trainer = trainer or Trainer(progress=True)
     calibration = calibration or shipped_calibration()
-    some = images.sample(count=min(len(images), _MOST_IMAGES), seed=seed).unlabelled()
-    doors = tuple(search(encoder, some, seed=seed, trainer=trainer) for search in FAMILIES.values())
+    some = _looked_at(images, seed)
+    doors = _searched(encoder, some, seed, trainer)
     deviations = calibration.deviations({found.family: found.gain for found in doors})
     score = score_of(deviations)
     p_value = calibration.p_value(score)
@@ -120,13 +124,54 @@ def scan(
         score=score,
         p_value=p_value,
         doors=doors,
-        p_values={
-            family: calibration.p_value(score_of({family: deviation}))
-            for family, deviation in deviations.items()
-        },
+        p_values={family: calibration.tail(deviation) for family, deviation in deviations.items()},
         cosine_before=cosine(),
         cosine_after={found.family: cosine(found.stamps[0]) for found in doors},
         images_used=len(some),
         calibration=calibration.description,
         seconds=time.monotonic() - started,
+        clean_scores=calibration.scores(),
+    )
+
+
+def calibrate(
+    encoders: Sequence[Encoder],
+    images: ImageSet,
+    *,
+    seed: int = 0,
+    trainer: Trainer | None = None,
+) -> Calibration:
+    """Look for triggers in clean encoders, to compare others of their kind with them.
+
+    Args:
+        encoders: three or more that are known to be clean; the closer their architecture, their
+            method and their training to those of what will be scanned, the better.
+        images: those of the scans to come.
+        seed: of the searches.
+        trainer: the environment; None picks the best device of this machine, with progress.
+
+    Raises:
+        InputError: there are fewer than three encoders, or too few images.
+    """
+    trainer = trainer or Trainer(progress=True)
+    some = _looked_at(images, seed)
+    check_count(len(encoders))
+    found = [_searched(encoder, some, seed, trainer) for encoder in encoders]
+    gains = [{doors.family: doors.gain for doors in one} for one in found]
+    values = {family: tuple(one[family] for one in gains) for family in FAMILIES}
+    return Calibration(kind="given as references", values=values)
+
+
+def _looked_at(images: ImageSet, seed: int) -> ImageSet:
+    if len(images) < FEWEST_IMAGES:
+        raise InputError(
+            f"a scan needs {FEWEST_IMAGES} clean images or more, not {len(images)}: fewer do not "
+            "tell whether a trigger makes images look alike"
+        )
+    return images.sample(count=min(len(images), _MOST_IMAGES), seed=seed).unlabelled()
+
+
+def _searched(encoder: Encoder, images: ImageSet, seed: int, trainer: Trainer) -> tuple[Doors, ...]:
+    return tuple(
+        search(encoder, images, seed=seed, trainer=trainer) for search in FAMILIES.values()
     )

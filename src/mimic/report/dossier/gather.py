@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from mimic.defenses.base import Purification
-from mimic.detection.calibration import shipped_calibration
 from mimic.detection.families import Doors
 from mimic.detection.scan import Scan
 from mimic.encoders.encoder import Encoder
@@ -98,7 +97,7 @@ def gather(
         command=context.command,
         scan=None if found is None else found.as_dict(),
         verification=None if verification is None else verification.as_dict(),
-        clean_scores=() if found is None else _clean_scores(found),
+        clean_scores=() if found is None else found.clean_scores,
         triggers=() if found is None else _triggers(found, some),
         new_triggers=_new_triggers(verification, some),
         shown_trigger=None if best is None else best.description,
@@ -116,13 +115,6 @@ def best_doors(found: Scan) -> Doors:
     most.
     """
     return min(found.doors, key=lambda doors: (found.p_values[doors.family], -doors.gain))
-
-
-def _clean_scores(found: Scan) -> tuple[float, ...]:
-    """Of the encoders that the scan compares with, if they are those that come with mimic."""
-    shipped = shipped_calibration()
-    known = found.calibration == shipped.description
-    return shipped.scores() if known else ()
 
 
 def _triggers(found: Scan, images: ImageSet) -> tuple[Trigger, ...]:

@@ -1,0 +1,92 @@
+"""What a scan says of each member of the zoo: with the shipped calibration, and with references.
+
+    python benchmarks/zoo_scan.py [NAME ...]    results/zoo_scan.json; what is there is skipped
+
+Each member is searched once, with 640 images that it was trained on; verdicts are made anew from
+the gains each time. The references are the three clean SimCLR encoders, for members of the same
+architecture and method that are not among them. About a minute and a half for a member on a thread.
+Images are read from the folder named by MIMIC_DATA (default ../shared/data).
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mimic.benchmark.meter import commit
+from mimic.detection.calibration import Calibration, score_of, shipped_calibration
+from mimic.detection.families import FAMILIES
+from mimic.encoders.loading import load_encoder
+from mimic.files import write_json
+from mimic.images.source import open_images
+from mimic.training import Trainer
+from mimic.zoo import read_zoo
+from mimic.zoo.members import provenance
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("MIMIC_DATA", ROOT.parent / "shared" / "data"))
+OUT = ROOT / "results" / "zoo_scan.json"
+REFERENCES = ("small-clean", "small-clean-1", "small-clean-2")
+OTHER_METHODS = ("byol", "moco", "simsiam", "tokens")
+SEED = 3
+
+
+def searched(path: Path) -> dict[str, Any]:
+    """The gains of one encoder."""
+    encoder, trainer = load_encoder(path), Trainer(progress=True)
+    images = open_images(f"{DATA}/cifar10:train").sample(count=640, seed=SEED).unlabelled()
+    started = time.monotonic()
+    found = {
+        name: search(encoder, images, seed=SEED, trainer=trainer)
+        for name, search in FAMILIES.items()
+    }
+    return {
+        "gains": {name: round(doors.gain, 3) for name, doors in found.items()},
+        "forgotten": {name: round(max(doors.forgotten), 3) for name, doors in found.items()},
+        "seconds": round(time.monotonic() - started),
+        "provenance": {**provenance(), "commit": commit()},
+    }
+
+
+def judged(gains: Mapping[str, float], calibration: Calibration) -> dict[str, float]:
+    """Score and p-value."""
+    score = score_of(calibration.deviations(gains))
+    return {"score": round(score, 2), "p_value": round(calibration.p_value(score), 5)}
+
+
+def referenced(rows: Mapping[str, Any]) -> Calibration | None:
+    """What the clean SimCLR encoders of the zoo give, once all of them were searched."""
+    if not set(REFERENCES) <= set(rows):
+        return None
+    gains = [rows[name]["gains"] for name in REFERENCES]
+    values = {family: tuple(one[family] for one in gains) for family in FAMILIES}
+    return Calibration(kind=", ".join(REFERENCES), values=values)
+
+
+def main() -> None:
+    """Search what is asked for, and write all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="members; all of them without any")
+    asked = parser.parse_args()
+    members = read_zoo(ROOT / "zoo")
+    rows: dict[str, Any] = json.loads(OUT.read_text())["members"] if OUT.exists() else {}
+    for name in asked.names or members:
+        if name not in rows:
+            rows[name] = searched(ROOT / "zoo" / f"{name}.safetensors")
+            print(name, rows[name]["gains"], flush=True)
+            write_json(OUT, {"members": rows})
+    near = referenced(rows)
+    for name, row in rows.items():
+        row["attack"] = members[name].attack
+        row["shipped"] = judged(row["gains"], shipped_calibration())
+        alike = name not in REFERENCES and not any(method in name for method in OTHER_METHODS)
+        row["references"] = judged(row["gains"], near) if near and alike else None
+    about = {"shipped": shipped_calibration().description, "references": list(REFERENCES)}
+    write_json(OUT, {"calibrations": about, "members": rows})
+
+
+if __name__ == "__main__":
+    main()
