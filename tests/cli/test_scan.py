@@ -81,6 +81,16 @@ def test_references_take_the_place_of_the_encoders_that_come_with_mimic(run, enc
     assert outcome.data["calibration"] == "3 clean encoders: given as references"
 
 
+@pytest.mark.usefixtures("hasty")
+def test_a_verification_compares_with_references_too(run, encoder_file, many):
+    references = ("--reference", encoder_file) * 3
+    outcome = run(
+        *("verify", encoder_file, encoder_file, *references, "--images", many, "--json"), *HARDWARE
+    )
+    for scanned in ("scan_before", "scan_after"):
+        assert outcome.data[scanned]["calibration"] == "3 clean encoders: given as references"
+
+
 def test_two_references_are_too_few(run, encoder_file, many):
     references = ("--reference", encoder_file) * 2
     outcome = run("scan", encoder_file, *references, "--images", many, *HARDWARE)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from rich.console import Console
-from tyro.conf import UseAppendAction, arg
+from tyro.conf import arg
 
 from mimic.cli.options import (
     EncoderOptions,
@@ -17,6 +17,7 @@ from mimic.cli.options import (
     Source,
 )
 from mimic.cli.output import Command, Result, line, table
+from mimic.cli.references import References, calibration_by
 from mimic.cli.respell import respell
 from mimic.cli.runs import optional_folder
 
@@ -47,10 +48,7 @@ class Scan(Command):
     encoder: EncoderSource
     images: Source
     out: Annotated[str | None, arg(metavar="DIR", help_behavior_hint="(optional)")] = None
-    reference: Annotated[
-        UseAppendAction[tuple[str, ...]],
-        arg(metavar="ENC", help_behavior_hint="(default: those of mimic)"),
-    ] = ()
+    reference: References = ()
     sample: SampleOptions = field(default_factory=SampleOptions)
     seed: Seed = 0
     network: EncoderOptions = field(default_factory=EncoderOptions)
@@ -58,20 +56,21 @@ class Scan(Command):
 
     def run(self) -> Result:
         """Scan and, where asked, write what was found."""
-        from mimic.detection.calibration import check_count
-        from mimic.detection.scan import calibrate, scan
+        from mimic.detection.scan import scan
         from mimic.files import write_json
 
         with optional_folder(self.out) as folder:
             encoder = self.network.open(self.encoder)
             images = self.sample.open(self.images, size=encoder.image_size, seed=self.seed)
             trainer = self.hardware.trainer()
-            calibration = None
-            if self.reference:
-                check_count(len(self.reference))
-                size = encoder.image_size
-                known = [self.network.open(name, image_size=size) for name in self.reference]
-                calibration = calibrate(known, images, seed=self.seed, trainer=trainer)
+            calibration = calibration_by(
+                self.reference,
+                images,
+                network=self.network,
+                image_size=encoder.image_size,
+                seed=self.seed,
+                trainer=trainer,
+            )
             found = scan(encoder, images, seed=self.seed, calibration=calibration, trainer=trainer)
             data = found.as_dict() | {"pictures": [], "report": None, "facts": None, "sarif": None}
             if folder is not None:

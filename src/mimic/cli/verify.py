@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 
 from mimic.cli.options import EncoderOptions, HardwareOptions, SampleOptions, Seed, Source
 from mimic.cli.output import Command, Result, line, table
+from mimic.cli.references import References, calibration_by
 from mimic.cli.respell import respell
 from mimic.cli.runs import optional_folder
 
@@ -26,6 +27,8 @@ class Verify(Command):
         images: 128 or more clean images without labels, best some that the purification did not
             see.
         out: folder for report.html, which people read, the same as report.json, and verify.json.
+        reference: an encoder known to be clean, of the kind of BEFORE, that the scans compare with
+            in place of those that come with mimic. Give three or more.
         seed: of the searches.
         canary: implant a backdoor of our own into a copy of BEFORE, purify the copy as the manifest
             beside AFTER says, and see what is left. Takes as long as the purification did.
@@ -35,6 +38,7 @@ class Verify(Command):
     after: Annotated[Positional[str], arg(metavar="AFTER")]
     images: Source
     out: Annotated[str | None, arg(metavar="DIR", help_behavior_hint="(optional)")] = None
+    reference: References = ()
     sample: SampleOptions = field(default_factory=SampleOptions)
     seed: Seed = 0
     canary: bool = False
@@ -51,8 +55,24 @@ class Verify(Command):
             before, after = self.network.open(self.before), self.network.open(self.after)
             images = self.sample.open(self.images, size=before.image_size, seed=self.seed)
             trainer = self.hardware.trainer()
+            calibration = calibration_by(
+                self.reference,
+                images,
+                network=self.network,
+                image_size=before.image_size,
+                seed=self.seed,
+                trainer=trainer,
+            )
             canary = recorded_defense(self.after) if self.canary else None
-            found = verify(before, after, images, canary=canary, seed=self.seed, trainer=trainer)
+            found = verify(
+                before,
+                after,
+                images,
+                canary=canary,
+                calibration=calibration,
+                seed=self.seed,
+                trainer=trainer,
+            )
             data = found.as_dict() | {"report": None, "facts": None}
             if folder is not None:
                 from mimic.report.dossier import Context, write_verification_report

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mimic.defenses.base import Defense
+from mimic.detection.calibration import Calibration
 from mimic.detection.scan import FEWEST_IMAGES, Scan, scan
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
@@ -73,6 +74,7 @@ def verify(
     *,
     seen: bool = False,
     canary: Defense | None = None,
+    calibration: Calibration | None = None,
     scan_before: Scan | None = None,
     seed: int = 0,
     trainer: Trainer | None = None,
@@ -87,6 +89,7 @@ def verify(
         seen: whether the purification was made with these images; the reasons say so then.
         canary: the defence that gave `after`, with its settings, to run it on a backdoor of our
             own as well; see `measure_canary`. Takes about as long as the purification did.
+        calibration: what clean encoders give; None takes those that come with mimic.
         scan_before: of an earlier verification with the same old encoder, images and seed, which
             saves half of the time.
         seed: of the searches, of the split and of the canary.
@@ -105,8 +108,10 @@ def verify(
     some = images.sample(count=min(len(images), _MOST_IMAGES), seed=seed).unlabelled()
     half = len(some) // 2
     searched, judges = some.subset(range(half)), some.subset(range(half, len(some)))
-    scan_before = scan_before or scan(before, searched, seed=seed, trainer=trainer)
-    scan_after = scan(after, searched, seed=seed, trainer=trainer)
+    scan_before = scan_before or scan(
+        before, searched, seed=seed, calibration=calibration, trainer=trainer
+    )
+    scan_after = scan(after, searched, seed=seed, calibration=calibration, trainer=trainer)
     old_doors = tuple(
         measure_old_door(before, after, doors, judges, trainer=quiet) for doors in scan_before.doors
     )
