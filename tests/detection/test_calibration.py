@@ -6,7 +6,13 @@ import statistics
 
 import pytest
 
-from mimic.detection.calibration import LEAST, Calibration, score_of, shipped_calibration
+from mimic.detection.calibration import (
+    LEAST,
+    LEAST_SPREAD,
+    Calibration,
+    score_of,
+    shipped_calibration,
+)
 from mimic.detection.families import FAMILIES
 from mimic.errors import InputError
 
@@ -67,9 +73,9 @@ def test_two_encoders_are_too_few():
         Calibration(kind="made up", values={"patch": (1.0, 2.0)})
 
 
-def test_equal_values_do_not_divide_by_zero():
+def test_encoders_cannot_differ_by_less_than_a_search_does():
     same = Calibration(kind="made up", values={"patch": (1.0, 1.0, 1.0)})
-    assert same.deviations({"patch": 2.0})["patch"] > 100
+    assert same.deviations({"patch": 2.0})["patch"] == pytest.approx(math.log(2) / LEAST_SPREAD)
 
 
 def test_the_shipped_one_can_reach_the_false_positive_rate_of_a_scan():

@@ -23,6 +23,8 @@ FEWEST = 3
 """Clean encoders that a calibration needs."""
 LEAST = 0.02
 """Smaller gains, in nats, are as good as none."""
+LEAST_SPREAD = 0.1
+"""Encoders do not differ by less: the standard deviation of log gains from seed to seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,7 @@ class Calibration:
         found = {}
         for family, values in self.values.items():
             kept = [_log(value) for index, value in enumerate(values) if index != leave_out]
-            scale = max(statistics.stdev(kept), 1e-6)
+            scale = max(statistics.stdev(kept), LEAST_SPREAD)
             found[family] = (_log(gains[family]) - statistics.fmean(kept)) / scale
         return found
 
