@@ -8,8 +8,8 @@ Run this before an attack that poisons. `on_features` is for a linear head on th
 clean encoder, without augmentation: what stands out there is what a training of a few epochs
 learns without labels. `rows` are for networks that are trained to tell, on images augmented as in
 SimCLR: what they cannot find in a few hundred steps is not learned without labels either, but what
-they find need not be; `--architectures` without any leaves them out. Half of the images carry the trigger, and `accuracy` is that on images that
-were not trained on, .5 by guessing.
+they find need not be; `--architectures` without any leaves them out. Half of the images carry the
+trigger, and `accuracy` is that on images that were not trained on, .5 by guessing.
 """
 
 import argparse
