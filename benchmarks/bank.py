@@ -3,7 +3,8 @@
     python benchmarks/bank.py make [NAME ...]   train what is missing, or what begins with a NAME
     python benchmarks/bank.py scan [NAME ...]   search each for triggers, one result per encoder
     python benchmarks/bank.py list              what there is, and how strong its backdoor is
-    python benchmarks/bank.py calibrate         what clean encoders score, into the package
+    python benchmarks/bank.py calibrate         what clean encoders gain, into the package; those of
+                                                the zoo, too, see benchmarks/zoo_scan.py
 
 Encoders are in runs/bank; what was found of each is in results/bank, which is kept with the code,
 so that the bank can grow over many days and machines. Every piece is skipped where it is there, and
@@ -39,6 +40,7 @@ from mimic.images.imageset import ImageSet
 from mimic.images.source import open_images
 from mimic.pretraining import METHODS, SimClr
 from mimic.training import Trainer
+from mimic.zoo import read_zoo
 from mimic.zoo.members import provenance
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -246,13 +248,21 @@ def scanned(spec: Spec) -> dict[str, Any]:
 
 
 def calibrate() -> None:
-    """Write what searches gain on the clean encoders into the package."""
-    chosen = [spec for spec in specs() if spec.attack is None]
-    found = [json.loads(spec.scan.read_text())["gains"] for spec in chosen if spec.scan.exists()]
-    values = {family: [round(gains[family], 4) for gains in found] for family in found[0]}
-    kind = "ResNets of 4 stages on CIFAR-10 or GTSRB at 32x32, trained by four methods"
-    write_json(ROOT / "src/mimic/detection/calibration.json", {"kind": kind, "values": values})
-    print(f"{len(found)} clean encoders")
+    """Write what searches gain on clean encoders, of the bank and of the zoo, into the package."""
+    found = {
+        spec.name: json.loads(spec.scan.read_text())["gains"]
+        for spec in specs()
+        if spec.attack is None and spec.scan.exists()
+    }
+    scanned_zoo = json.loads((ROOT / "results" / "zoo_scan.json").read_text())["members"]
+    for name, card in read_zoo(ROOT / "zoo").items():
+        if not card.backdoored and name in scanned_zoo:
+            found[name] = scanned_zoo[name]["gains"]
+    values = {family: [round(gains[family], 4) for gains in found.values()] for family in FAMILIES}
+    kind = "small networks on CIFAR-10 or GTSRB at 32x32, trained by SimCLR, MoCo, BYOL or SimSiam"
+    told = {"kind": kind, "encoders": list(found), "values": values}
+    write_json(ROOT / "src/mimic/detection/calibration.json", told)
+    print(f"{len(found)} clean encoders: {', '.join(found)}")
 
 
 def main() -> None:
