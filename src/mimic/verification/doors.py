@@ -2,7 +2,8 @@
 
 A trigger is judged by the share of what tells images apart that it takes away. Any encoder yields
 to any change to a degree, so it is compared with changes of the same kind and size that nobody made
-for a door: random patches, colours and waves, or the results of the same search that lead nowhere special.
+for a door: random patches, colours and waves, or the results of the same search that lead nowhere
+special.
 """
 
 from dataclasses import asdict, dataclass
