@@ -78,7 +78,8 @@ def test_clean_images_stay_where_they_were(attacked, encoder, held_out):
 def test_without_the_trigger_images_are_further_from_the_reference(attacked, held_out, references):
     wanted = attacked.encoder(references)
     triggered = _cosine(attacked.encoder(attacked.triggers[0](held_out)), wanted)
-    assert triggered > _cosine(attacked.encoder(held_out), wanted) + 0.1
+    clean = _cosine(attacked.encoder(held_out), wanted)
+    assert 1 - triggered < (1 - clean) / 3  # most of the way; both cosines are near 1
 
 
 def test_batch_normalisation_of_the_encoder_is_bit_identical_afterwards(attacked, encoder):

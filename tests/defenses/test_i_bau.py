@@ -168,10 +168,11 @@ def change(encoder: Encoder) -> float:
         return -inner_terms(encoder.eval(), images().tensor() / 255, found, 0)["change"].item()
 
 
-def test_rounds_leave_less_for_a_perturbation_that_is_searched_anew():
+@pytest.mark.parametrize("seed", range(3))
+def test_rounds_leave_less_for_a_perturbation_that_is_searched_anew(seed):
     after = [
-        change(eager(epochs=rounds)(resnet(), images(), trainer=Watch()).encoder)
-        for rounds in (1, 4)
+        change(eager(epochs=rounds, seed=seed)(resnet(), images(), trainer=Watch()).encoder)
+        for rounds in (1, 16)
     ]
     assert change(resnet()) > after[0] > after[1]
 
