@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mimic.detection import families
 from mimic.detection.search import search_colours, search_patches, search_waves
 from mimic.encoders.encoder import Encoder
 from mimic.images.imageset import ImageSet
@@ -16,10 +17,10 @@ def shorten_searches(monkeypatch: pytest.MonkeyPatch, **settings: int) -> None:
 
     Crowds are not looked for: a network that is hardly trained sees them everywhere.
     """
-    for search in (search_patches, search_colours):
+    for search in (search_patches, search_colours, search_waves):
         for module in ("mimic.defenses.mimic", "mimic.detection.families"):
             monkeypatch.setattr(f"{module}.{search.__name__}", partial(search, **settings))
-    monkeypatch.setattr("mimic.defenses.mimic.search_waves", partial(search_waves, **settings))
+    monkeypatch.setattr(families, "_COMPARED", families.KEPT)
     monkeypatch.setattr("mimic.defenses.mimic.uncrowded", _all_of_them)
 
 

@@ -1,0 +1,82 @@
+"""How far the rates of one encoder differ from head to head: same features, other seeds.
+
+    python benchmarks/head_spread.py [NAME ...]    results/head_spread.json; what is there is skipped
+
+The first task of each member with the MLP head of the cards, seeds 0 to 4, features in float32.
+The interval of a card covers the choice of test images only; `mimic zoo check` adds this spread,
+see `mimic.zoo.members`. Some minutes a member on a thread. Images are read from the folder named
+by MIMIC_DATA (default ../shared/data).
+"""
+
+import argparse
+import json
+import os
+import statistics
+from pathlib import Path
+from typing import Any
+
+from mimic.benchmark.meter import commit
+from mimic.evaluation.features import extract_features
+from mimic.evaluation.heads import fit_mlp, predict
+from mimic.evaluation.judging import count_hits
+from mimic.files import write_json
+from mimic.training import Trainer
+from mimic.zoo import read_zoo
+from mimic.zoo.card import Card
+from mimic.zoo.members import aim, member_trigger, open_member, open_task, provenance
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("MIMIC_DATA", ROOT.parent / "shared" / "data"))
+ZOO, OUT = ROOT / "zoo", ROOT / "results" / "head_spread.json"
+SEEDS = range(5)
+MEMBERS = ("small-clean", "small-badencoder", "small-ssl-backdoor", "small-blto", "small-inactive")
+
+
+def measured(card: Card) -> dict[str, Any]:
+    """Rates by each head, and what the card expects."""
+    encoder, trainer = open_member(card, ZOO), Trainer(precision="32-true")
+    name, task = next(iter(card.tasks.items()))
+    train, test = open_task(f"{DATA}/{task.train}", f"{DATA}/{task.test}", size=encoder.image_size)
+    aimed = aim(member_trigger(card, ZOO), task)
+    known = extract_features(encoder, train, trainer=trainer)
+    plain = extract_features(encoder, test, trainer=trainer)
+    stamped = extract_features(encoder, test, trigger=aimed["trigger"], trainer=trainer)
+    assert train.labels is not None and test.labels is not None and aimed["target"] is not None
+    accuracy, success = [], []
+    for seed in SEEDS:
+        head = fit_mlp(known, train.labels, seed=seed, trainer=trainer)
+        accuracy.append(float((predict(head, plain) == test.labels).float().mean()))
+        hits = count_hits(predict(head, stamped), test.labels, aimed["target"])
+        success.append(hits.rate)
+    return {
+        "task": name,
+        "expected": {
+            "accuracy": card.expected[name]["accuracy"],
+            "attack_success_rate": card.expected[name]["attack_success_rate"],
+        },
+        "accuracy": [round(value, 4) for value in accuracy],
+        "attack_success_rate": [round(value, 4) for value in success],
+        "deviation": {
+            "accuracy": round(statistics.stdev(accuracy), 4),
+            "attack_success_rate": round(statistics.stdev(success), 4),
+        },
+        "provenance": {**provenance(), "commit": commit()},
+    }
+
+
+def main() -> None:
+    """Measure what is asked for and missing."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help=f"members; by default {', '.join(MEMBERS)}")
+    asked = parser.parse_args()
+    cards = read_zoo(ZOO)
+    rows: dict[str, Any] = json.loads(OUT.read_text())["members"] if OUT.exists() else {}
+    for name in asked.names or MEMBERS:
+        if name not in rows:
+            rows[name] = measured(cards[name])
+            print(name, rows[name]["deviation"], flush=True)
+            write_json(OUT, {"members": rows})
+
+
+if __name__ == "__main__":
+    main()
