@@ -1,8 +1,8 @@
 """How far the rates of one encoder differ from head to head: same features, other seeds.
 
-    python benchmarks/head_spread.py [NAME ...]    results/head_spread.json; what is there is skipped
+    python benchmarks/head_spread.py [NAME ...]    results/head_spread.json
 
-The first task of each member with the MLP head of the cards, seeds 0 to 4, features in float32.
+What is there is skipped. The first task of each member with the MLP head of the cards, seeds 0 to 4, features in float32.
 The interval of a card covers the choice of test images only; `mimic zoo check` adds this spread,
 see `mimic.zoo.members`. Some minutes a member on a thread. Images are read from the folder named
 by MIMIC_DATA (default ../shared/data).
@@ -41,7 +41,8 @@ def measured(card: Card) -> dict[str, Any]:
     known = extract_features(encoder, train, trainer=trainer)
     plain = extract_features(encoder, test, trainer=trainer)
     stamped = extract_features(encoder, test, trigger=aimed["trigger"], trainer=trainer)
-    assert train.labels is not None and test.labels is not None and aimed["target"] is not None
+    assert train.labels is not None and test.labels is not None
+    assert aimed["target"] is not None
     accuracy, success = [], []
     for seed in SEEDS:
         head = fit_mlp(known, train.labels, seed=seed, trainer=trainer)
