@@ -2,10 +2,10 @@
 
     python benchmarks/head_spread.py [NAME ...]    results/head_spread.json
 
-What is there is skipped. The first task of each member with the MLP head of the cards, seeds 0 to 4, features in float32.
-The interval of a card covers the choice of test images only; `mimic zoo check` adds this spread,
-see `mimic.zoo.members`. Some minutes a member on a thread. Images are read from the folder named
-by MIMIC_DATA (default ../shared/data).
+What is there is skipped. The first task of each member with the MLP head of the cards, seeds 0 to
+4, features in float32. The interval of a card covers the choice of test images only; `mimic zoo
+check` adds this spread, see `mimic.zoo.members`. Some minutes a member on a thread. Images are read
+from the folder named by MIMIC_DATA (default ../shared/data).
 """
 
 import argparse
@@ -41,7 +41,8 @@ def measured(card: Card) -> dict[str, Any]:
     known = extract_features(encoder, train, trainer=trainer)
     plain = extract_features(encoder, test, trainer=trainer)
     stamped = extract_features(encoder, test, trigger=aimed["trigger"], trainer=trainer)
-    assert train.labels is not None and test.labels is not None
+    assert train.labels is not None
+    assert test.labels is not None
     assert aimed["target"] is not None
     accuracy, success = [], []
     for seed in SEEDS:
