@@ -87,11 +87,12 @@ def test_a_sound_member_is_as_expected(run: Callable[..., Any], zoo: Path, data:
 
 def test_a_deviation_is_a_finding(run: Callable[..., Any], zoo: Path, data: Path) -> None:
     card = json.loads((zoo / "toy.json").read_text())
-    card["expected"]["toys"]["accuracy_ci95"] = [0.0, 0.01]
+    card["neighbours"]["toys"]["accuracy"] = 0.01
     (zoo / "toy.json").write_text(json.dumps(card))
     outcome = run("zoo", "check", "toy", "--zoo", zoo, "--data", data, *HARDWARE)
     assert outcome.code == 1
-    assert "toys, accuracy:" in outcome.out
+    assert "toys, accuracy by neighbours:" in outcome.out
+    assert "on the card 1.00 %" in outcome.out
 
 
 def test_check_asks_for_its_images(

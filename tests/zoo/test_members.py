@@ -10,11 +10,12 @@ from mimic.encoders.architectures import build_backbone
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.loading import load_encoder
 from mimic.errors import InputError
+from mimic.evaluation.evaluate import evaluate
+from mimic.images.source import open_images
 from mimic.training import Trainer
 from mimic.zoo import Card, Task, read_card
 from mimic.zoo.members import (
     add_member,
-    check_member,
     export_member,
     find_data,
     measure,
@@ -80,17 +81,36 @@ def test_what_was_stored_is_what_is_expected(zoo, data):
     assert found["toys"].attack_success_rate == card.expected["toys"]["attack_success_rate"]
 
 
-def test_a_member_that_does_what_its_card_says_has_no_deviations(zoo, data):
+def test_neighbours_are_measured_too(zoo, data):
     card = read_card(zoo / "toy.json")
-    assert list(check_member(card, zoo, data=data, trainer=TRAINER)) == []
+    encoder = open_member(card, zoo)
+    images = open_images(f"{data}/toys.npz", labels=True)
+    trigger = parse_trigger("patch:2@0,0:white")
+    found = evaluate(
+        encoder, images, images, trigger=trigger, target=1, probe="knn", trainer=TRAINER
+    )
+    assert card.neighbours["toys"] == {
+        "accuracy": found.accuracy,
+        "attack_success_rate": found.attack_success_rate,
+    }
 
 
-def test_a_rate_outside_of_its_interval_is_named(zoo, data):
+def test_a_part_of_the_images_is_always_the_same_part(zoo, data):
     card = read_card(zoo / "toy.json")
-    wrong = {"toys": {**card.expected["toys"], "accuracy_ci95": [0.01, 0.02]}}
-    (deviation,) = check_member(replace(card, expected=wrong), zoo, data=data, trainer=TRAINER)
-    assert (deviation.task, deviation.rate) == ("toys", "accuracy")
-    assert deviation.expected == (0.01, 0.02)
+    found = [
+        measure(
+            open_member(card, zoo),
+            card.tasks,
+            trigger=None,
+            data=data,
+            probe="knn",
+            most=(20, 10),
+            trainer=TRAINER,
+        )["toys"]
+        for _ in range(2)
+    ]
+    assert found[0].accuracy == found[1].accuracy
+    assert (found[0].n_train, found[0].n_test) == (20, 10)
 
 
 def test_a_task_without_a_target_has_no_success_rate(encoder, data):

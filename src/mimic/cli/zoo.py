@@ -21,9 +21,9 @@ class Zoo(Command):
     """Clean and attacked encoders with cards: list them, get one, or measure them again.
 
     Attributes:
-        action: list; get NAME --out FILE; or check [NAME ...], which measures again what the cards
-            expect (all of them without a name) and ends with code 1 if a rate is outside of its
-            95 % interval.
+        action: list; get NAME --out FILE; or check [NAME ...], which measures again, by nearest
+            neighbours, what the cards say (all of them without a name), and ends with code 1 if a
+            rate differs.
         names: of members.
         out: where get writes the encoder, a .safetensors file.
         zoo: folder of the zoo; by default what MIMIC_ZOO names, or that of a clone of mimic.
@@ -87,7 +87,8 @@ class Zoo(Command):
         return Result(data=data, show=show)
 
     def _check(self, cards: "list[Card]", folder: Path) -> Result:
-        from mimic.zoo.members import check_member, find_data
+        from mimic.zoo.check import check_member
+        from mimic.zoo.members import find_data
 
         data, trainer = find_data(self.data), self.hardware.trainer()
         found = {
@@ -101,11 +102,10 @@ class Zoo(Command):
                 verdict = "differs" if found[card.name] else "as expected"
                 line(console, f"{card.name}: {verdict}")
                 for one in found[card.name]:
-                    low, high = one.expected
                     line(
                         console,
-                        f"  {one.task}, {one.rate.replace('_', ' ')}: {100 * one.found:.2f} %, "
-                        f"expected {100 * low:.2f} to {100 * high:.2f} %",
+                        f"  {one.task}, {one.rate.replace('_', ' ')} by neighbours: "
+                        f"{100 * one.found:.2f} %, on the card {100 * one.expected:.2f} %",
                     )
 
         checked: dict[str, Any] = {"checked": list(found), "deviations": deviations}

@@ -9,7 +9,7 @@ from typing import Any
 
 from mimic.errors import InputError
 
-SCHEMA = 2
+SCHEMA = 3
 FOLDER_VARIABLE = "MIMIC_ZOO"
 
 
@@ -42,6 +42,8 @@ class Card:
             they are the control for. Files in it are named relative to the zoo.
         tasks: by name.
         expected: what `evaluate --json` gave, by task.
+        neighbours: accuracy and attack success rate by the kNN head on 10,000 training and 5,000
+            test images, by task; what `mimic zoo check` compares with.
         recipe: how it was made: settings of each step.
         remarks: what a reader should know, such as an attack that is weaker than in its paper.
         provenance: versions, commit and machine.
@@ -55,6 +57,7 @@ class Card:
     trigger: str | None = None
     tasks: Mapping[str, Task] = field(default_factory=dict)
     expected: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    neighbours: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)

@@ -1,11 +1,11 @@
-"""What can be done with members of the zoo: open, export, measure, check and add them."""
+"""What can be done with members of the zoo: open, export, measure and add them."""
 
 import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -26,24 +26,9 @@ from mimic.training import Trainer
 from mimic.zoo.card import Card, Task
 
 DATA_VARIABLE = "MIMIC_DATA"
+_MOST = (10_000, 5000)
+"""Images that neighbours are looked for among, and images that are judged by them."""
 _FILE_TRIGGER = re.compile(r"(?P<kind>[a-z]+):(?P<file>[^@:]+\.[a-z]+)(?P<rest>.*)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deviation:
-    """A rate that is not what the card expects.
-
-    Attributes:
-        task: name of the downstream task.
-        rate: "accuracy" or "attack_success_rate".
-        found: what was measured now.
-        expected: 95 % interval on the card.
-    """
-
-    task: str
-    rate: str
-    found: float
-    expected: tuple[float, float]
 
 
 def open_member(card: Card, zoo: Path) -> Encoder:
@@ -98,6 +83,7 @@ def measure(
     probe: str = "mlp",
     fitted_on: Encoder | None = None,
     seed: int = 0,
+    most: tuple[int, int] | None = None,
     trainer: Trainer,
 ) -> dict[str, Evaluation]:
     """Judge an encoder by each task, with the trigger where the task has a target.
@@ -110,6 +96,8 @@ def measure(
         probe: a name of `mimic.evaluation.PROBES`.
         fitted_on: the encoder whose place it took, see `mimic.evaluate`.
         seed: of the head.
+        most: training and test images that are used, drawn at random but always the same ones;
+            None uses all.
         trainer: the environment.
     """
     found = {}
@@ -117,6 +105,9 @@ def measure(
         train, test = open_task(
             f"{data}/{task.train}", f"{data}/{task.test}", size=encoder.image_size
         )
+        if most is not None:
+            train = train.sample(count=min(most[0], len(train)), seed=0)
+            test = test.sample(count=min(most[1], len(test)), seed=0)
         found[name] = evaluate(
             encoder,
             train,
@@ -155,32 +146,37 @@ def aim(trigger: Trigger | None, task: Task) -> Aim:
     return Aim(trigger=trigger if aimed else None, target=task.target if aimed else None)
 
 
-def check_member(card: Card, zoo: Path, *, data: Path, trainer: Trainer) -> Iterator[Deviation]:
-    """Measure a member again and give every rate outside of the 95 % interval on its card."""
-    encoder, trigger = open_member(card, zoo), member_trigger(card, zoo)
-    for name, task in card.tasks.items():
-        expected = card.expected[name]
-        found = measure(
-            encoder,
-            {name: task},
-            trigger=trigger,
-            data=data,
-            probe=expected["probe"],
-            seed=expected["seed"],
-            trainer=trainer,
-        )[name]
-        for rate in ("accuracy", "attack_success_rate"):
-            value, interval = getattr(found, rate), expected[f"{rate}_ci95"]
-            if interval is not None and not interval[0] <= value <= interval[1]:
-                low, high = interval
-                yield Deviation(task=name, rate=rate, found=value, expected=(low, high))
+def measure_neighbours(
+    encoder: Encoder,
+    tasks: Mapping[str, Task],
+    *,
+    trigger: Trigger | None,
+    data: Path,
+    trainer: Trainer,
+) -> dict[str, dict[str, float | None]]:
+    """Judge an encoder by a head that is not trained, on a part of the images: `Card.neighbours`.
+
+    Args:
+        encoder: what is judged.
+        tasks: by name.
+        trigger: None measures accuracy only.
+        data: folder below which the tasks' images are.
+        trainer: the environment.
+    """
+    found = measure(
+        encoder, tasks, trigger=trigger, data=data, probe="knn", most=_MOST, trainer=trainer
+    )
+    return {
+        name: {"accuracy": one.accuracy, "attack_success_rate": one.attack_success_rate}
+        for name, one in found.items()
+    }
 
 
 def add_member(card: Card, encoder: Encoder, zoo: Path, *, data: Path, trainer: Trainer) -> Card:
     """Store an encoder in half precision, measure what was stored, and write its card.
 
     Args:
-        card: all but `sha256`, `expected` and `provenance`, which are measured.
+        card: all but `sha256`, `expected`, `neighbours` and `provenance`, which are measured.
         encoder: the new member.
         zoo: the folder; the file of the trigger, if it has one, is there already.
         data: folder below which the tasks' images are.
@@ -195,8 +191,15 @@ def add_member(card: Card, encoder: Encoder, zoo: Path, *, data: Path, trainer: 
     stored = load_encoder(zoo / card.file)
     trigger = member_trigger(card, zoo)
     found = measure(stored, card.tasks, trigger=trigger, data=data, trainer=trainer)
-    expected = {name: evaluation.as_dict() for name, evaluation in found.items()}
-    complete = replace(card, sha256=digest, expected=expected, provenance=provenance())
+    complete = replace(
+        card,
+        sha256=digest,
+        expected={name: evaluation.as_dict() for name, evaluation in found.items()},
+        neighbours=measure_neighbours(
+            stored, card.tasks, trigger=trigger, data=data, trainer=trainer
+        ),
+        provenance=provenance(),
+    )
     write_json(zoo / f"{card.name}.json", complete.as_dict())
     return complete
 

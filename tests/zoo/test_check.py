@@ -1,0 +1,77 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mimic.encoders.architectures import build_backbone
+from mimic.encoders.loading import load_encoder
+from mimic.training import Trainer
+from mimic.zoo import Card, Task
+from mimic.zoo.check import TOLERANCE, check_member
+from mimic.zoo.members import add_member
+
+TRAINER = Trainer(device="cpu", precision="32-true")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """A folder with 40 labelled images of two classes, dark and bright."""
+    folder = tmp_path_factory.mktemp("data")
+    random = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    images = random.integers(0, 100, (40, 8, 8, 3)) + 150 * labels[:, None, None, None]
+    np.savez(folder / "toys.npz", x=images.astype(np.uint8), y=labels)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("zoo")
+
+
+@pytest.fixture(scope="module")
+def card(zoo, data) -> Card:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        backbone = build_backbone("resnet10:width=4")
+    task = Task(train="toys.npz", test="toys.npz", target=1)
+    given = Card(
+        name="toy",
+        sha256="",
+        architecture="resnet10:width=4",
+        backdoored=False,
+        trigger="patch:2@0,0:white",
+        tasks={"aimed": task, "plain": replace(task, target=None)},
+    )
+    encoder = load_encoder(backbone.eval(), arch="resnet10:width=4", image_size=8)
+    return add_member(given, encoder, zoo, data=data, trainer=TRAINER)
+
+
+def test_a_member_that_does_what_its_card_says_has_no_deviations(card, zoo, data):
+    assert list(check_member(card, zoo, data=data, trainer=TRAINER)) == []
+
+
+@pytest.mark.parametrize("rate", ["accuracy", "attack_success_rate"])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_rate_that_is_too_far_off_is_named(card, zoo, data, rate, sign):
+    said = card.neighbours["aimed"]
+    expected = said[rate] + sign * 1.5 * TOLERANCE
+    wrong = {**card.neighbours, "aimed": {**said, rate: expected}}
+    (found,) = check_member(replace(card, neighbours=wrong), zoo, data=data, trainer=TRAINER)
+    assert (found.task, found.rate, found.expected) == ("aimed", rate, expected)
+    assert found.found == said[rate]
+
+
+def test_what_rounding_does_is_no_deviation(card, zoo, data):
+    near = {
+        task: {rate: value and value + 0.5 * TOLERANCE for rate, value in said.items()}
+        for task, said in card.neighbours.items()
+    }
+    assert list(check_member(replace(card, neighbours=near), zoo, data=data, trainer=TRAINER)) == []
+
+
+def test_a_task_without_a_target_has_an_accuracy_only(card):
+    assert card.neighbours["plain"]["attack_success_rate"] is None
+    assert card.neighbours["plain"]["accuracy"] > 0
