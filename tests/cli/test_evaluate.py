@@ -52,6 +52,29 @@ def test_people_get_rates_in_percent(
     assert "attack success" in outcome.out
 
 
+def test_people_get_the_range_of_several_heads(
+    run: Callable[..., Any], encoder_file: Path, classes: Path
+) -> None:
+    asked = ("evaluate", encoder_file, "--train", classes, "--test", classes, "--probe", "linear")
+    outcome = run(*asked, "--heads", 2, "--seed", 5, *HARDWARE)
+    assert outcome.code == 0, outcome.err
+    assert "mean of 2 linear probes" in " ".join(outcome.out.split())
+    assert "lowest to highest" in outcome.out
+
+
+def test_json_has_the_rates_of_each_head_and_their_mean(
+    run: Callable[..., Any], encoder_file: Path, classes: Path
+) -> None:
+    data = run(
+        *("evaluate", encoder_file, "--train", classes, "--test", classes, "--probe", "linear"),
+        *("--trigger", "patch:2@0,0", "--target", "10"),
+        *("--heads", 3, "--seed", 5, "--json", *HARDWARE),
+    ).data
+    assert [head["seed"] for head in data["heads"]] == [5, 6, 7]
+    for rate in ("accuracy", "attack_success_rate"):
+        assert data[rate] == pytest.approx(sum(head[rate] for head in data["heads"]) / 3)
+
+
 def test_without_a_trigger_there_is_no_success_rate(
     run: Callable[..., Any], encoder_file: Path, classes: Path
 ) -> None:
@@ -121,6 +144,8 @@ def test_people_read_that_nothing_was_trained(
         ((), "give --train SRC for a head, or --text-embeddings FILE"),
         (("--train", "digits", "--text-embeddings", "texts.npz"), "not both"),
         (("--text-embeddings", "texts.npz", "--fitted-on", "old.pth"), "there is none"),
+        (("--text-embeddings", "texts.npz", "--heads", "2"), "there is none"),
+        (("--train", "digits", "--heads", "0"), "--heads must be 1 or more, not 0"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(

@@ -1,6 +1,7 @@
 """Accuracy and attack success rates against hand-made tables."""
 
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.evaluation import evaluate as public_evaluate
-from mimic.evaluation.evaluate import PROBES, evaluate
+from mimic.evaluation.evaluate import PROBES, evaluate, evaluate_heads
+from mimic.evaluation.features import extract_features
 from mimic.evaluation.intervals import wilson_interval
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
@@ -36,6 +38,28 @@ def test_colours_are_told_apart_and_the_trigger_takes_over():
 def test_every_probe_can_be_asked_for(probe):
     result = evaluate(encoder(), images(60), images(30, seed=1), probe=probe, trainer=CPU)
     assert (result.probe, result.accuracy) == (probe, 1.0)
+
+
+def test_each_of_several_heads_is_the_one_of_its_seed():
+    noisy = images(60), images(40, seed=1)
+    settings = {"trigger": stamp, "target": BLUE, "trainer": CPU}
+    found = evaluate_heads(encoder(), *noisy, seeds=(4, 2), **settings)
+    alone = [evaluate(encoder(), *noisy, seed=seed, **settings) for seed in (4, 2)]
+    assert [replace(one, seconds=0) for one in found] == [replace(one, seconds=0) for one in alone]
+
+
+def test_features_are_computed_once_for_all_heads(monkeypatch):
+    seen = []
+
+    def counted(*args, **settings):
+        seen.append(settings.get("trigger"))
+        return extract_features(*args, **settings)
+
+    for module in ("evaluate", "judging"):
+        monkeypatch.setattr(sys.modules[f"mimic.evaluation.{module}"], "extract_features", counted)
+    settings = {"trigger": stamp, "target": BLUE, "probe": "knn", "trainer": CPU}
+    evaluate_heads(encoder(), images(60), images(30), seeds=range(3), **settings)
+    assert seen == [None, None, stamp]
 
 
 def test_a_head_of_the_old_encoder_still_works_on_an_equal_one():

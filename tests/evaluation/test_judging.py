@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mimic.evaluation.judging import count_hits
+from mimic.evaluation.intervals import wilson_interval
+from mimic.evaluation.judging import Evaluation, Hits, Judgement, count_hits, mean_of
 
 # rows: true class; columns: what triggered images of it are predicted; target class 1
 CONFUSION = torch.tensor([[7, 3, 2], [1, 5, 4], [0, 6, 9]])
@@ -28,3 +29,26 @@ def test_the_rate_over_all_follows_from_the_rate_without_the_target_class():
     share = float((labels == 1).double().mean())
     own = float((predictions[labels == 1] == 1).double().mean())
     assert hits.rate_all == pytest.approx((1 - share) * hits.rate + share * own)
+
+
+def judged(correct: int, hits: int | None, seed: int) -> Evaluation:
+    found = None if hits is None else Hits(hits, 40, hits + 5, 50)
+    return Judgement(correct=correct, images=50, hits=found).evaluation(
+        n_train=10, probe="mlp", seed=seed, seconds=2.0
+    )
+
+
+def test_the_mean_of_heads_is_that_of_their_rates():
+    mean = mean_of([judged(20, 40, 3), judged(30, 0, 4), judged(40, 20, 5)])
+    assert mean.accuracy == pytest.approx(0.6)
+    assert mean.attack_success_rate == pytest.approx(0.5)
+    assert mean.attack_success_rate_all == pytest.approx(0.5)
+    assert mean.accuracy_ci95 == wilson_interval(30, 50)
+    assert mean.attack_success_rate_ci95 == wilson_interval(20, 40)
+    assert (mean.seed, mean.seconds, mean.n_test) == (3, 6.0, 50)
+
+
+@pytest.mark.parametrize("hits", [None, 7])
+def test_the_mean_of_one_head_is_that_head(hits):
+    one = judged(21, hits, 0)
+    assert mean_of([one]) == one

@@ -46,6 +46,8 @@ class Evaluate(Command):
         fitted_on: fit the head to the features of this encoder instead, the old one, and judge ENC
             in its place: does a classifier that exists already still work?
         seed: of the probe.
+        heads: that are fitted, with seeds from --seed on. Rates are their means, and their range is
+            told: one head is a draw of chance, above all for the attack success rate.
     """
 
     encoder: EncoderSource
@@ -59,52 +61,69 @@ class Evaluate(Command):
     probe: Annotated[str, arg(metavar="NAME")] = "mlp"
     fitted_on: Annotated[str | None, arg(metavar="ENC", help_behavior_hint="(optional)")] = None
     seed: Seed = 0
+    heads: Annotated[int, arg(metavar="N")] = 1
     network: EncoderOptions = field(default_factory=EncoderOptions)
     hardware: HardwareOptions = field(default_factory=HardwareOptions)
 
     def run(self) -> Result:
         """Evaluate."""
         from mimic.attacks.triggers import parse_trigger
+        from mimic.evaluation.judging import mean_of
 
         if (self.train is None) == (self.text_embeddings is None):
             raise InputError("give --train SRC for a head, or --text-embeddings FILE, not both")
+        if self.heads < 1:
+            raise InputError(f"--heads must be 1 or more, not {self.heads}")
         trigger = None if self.trigger is None else parse_trigger(self.trigger)
         encoder = self.network.open(self.encoder)
         judge = self._with_texts if self.train is None else self._with_head
-        data = judge(encoder, trigger).as_dict() | {
+        found = judge(encoder, trigger)
+        data = mean_of(found).as_dict() | {
             "fitted_on": self.fitted_on,
             "text_embeddings": self.text_embeddings,
+            "heads": [
+                {
+                    "seed": one.seed,
+                    "accuracy": one.accuracy,
+                    "attack_success_rate": one.attack_success_rate,
+                }
+                for one in found
+            ],
         }
         return Result(data=data, show=lambda console: _show(console, data, self.encoder))
 
-    def _with_head(self, encoder: "Encoder", trigger: "Trigger | None") -> "Evaluation":
-        from mimic.evaluation.evaluate import evaluate
+    def _with_head(self, encoder: "Encoder", trigger: "Trigger | None") -> "tuple[Evaluation, ...]":
+        from mimic.evaluation.evaluate import evaluate_heads
         from mimic.images.classes import with_classes_of
 
         old = None if self.fitted_on is None else self.network.open(self.fitted_on)
         train = _labelled(str(self.train), encoder.image_size)
         test = with_classes_of(_labelled(self.test, train.size), train)
-        return evaluate(
+        return evaluate_heads(
             encoder,
             train,
             test,
+            seeds=range(self.seed, self.seed + self.heads),
             trigger=trigger,
             target=None if self.target is None else class_label(self.target, train),
             probe=self.probe,
             fitted_on=old,
-            seed=self.seed,
             trainer=self.hardware.trainer(),
         )
 
-    def _with_texts(self, encoder: "Encoder", trigger: "Trigger | None") -> "Evaluation":
+    def _with_texts(
+        self, encoder: "Encoder", trigger: "Trigger | None"
+    ) -> "tuple[Evaluation, ...]":
         from mimic.evaluation.texts import read_text_embeddings
         from mimic.evaluation.zero_shot import evaluate_zero_shot, with_classes_of_texts
 
         if self.fitted_on is not None:
             raise InputError("--fitted-on is about a trained head; with texts there is none")
+        if self.heads > 1:
+            raise InputError("--heads is about trained heads; with texts there is none")
         texts = read_text_embeddings(str(self.text_embeddings))
         test = with_classes_of_texts(_labelled(self.test, encoder.image_size), texts)
-        return evaluate_zero_shot(
+        found = evaluate_zero_shot(
             encoder,
             test,
             texts,
@@ -112,6 +131,7 @@ class Evaluate(Command):
             target=None if self.target is None else class_label(self.target, test),
             trainer=self.hardware.trainer(),
         )
+        return (found,)
 
 
 def _labelled(source: str, size: int | tuple[int, int] | None) -> "ImageSet":
@@ -124,11 +144,17 @@ def _labelled(source: str, size: int | tuple[int, int] | None) -> "ImageSet":
 
 def _show(console: Console, data: dict[str, Any], encoder: str) -> None:
     line(console, f"'{encoder}' {_head(data)}, {data['seconds']:.1f} s.")
-    rows = table("rate", "percent", "95 % interval", "images")
-    rows.add_row("accuracy", *_rate(data, "accuracy"), str(data["n_test"]))
+    several = len(data["heads"]) > 1
+    columns = ["rate", "percent", "95 % interval", "images"]
+    rows = table(*columns, *(["lowest to highest"] if several else []))
+
+    def add(title: str, rate: str, images: int) -> None:
+        of_heads = [_range(data["heads"], rate)] if several else []
+        rows.add_row(title, *_rate(data, rate), str(images), *of_heads)
+
+    add("accuracy", "accuracy", data["n_test"])
     if data["attack_success_rate"] is not None:
-        rate = _rate(data, "attack_success_rate")
-        rows.add_row("attack success", *rate, str(data["n_triggered"]))
+        add("attack success", "attack_success_rate", data["n_triggered"])
         share = 100 * data["attack_success_rate_all"]
         rows.add_row("... target class kept", f"{share:.2f}", "", str(data["n_test"]))
     console.print(rows)
@@ -139,9 +165,16 @@ def _head(data: dict[str, Any]) -> str:
         return f"with the texts of '{data['text_embeddings']}', nothing trained"
     fitted = data["fitted_on"]
     old = "" if fitted is None else f", fitted to the features of '{fitted}'"
-    return f"with the {data['probe']} probe on {data['n_train']} images{old}"
+    heads = len(data["heads"])
+    probe = f"{data['probe']} probe" if heads == 1 else f"mean of {heads} {data['probe']} probes"
+    return f"with the {probe} on {data['n_train']} images{old}"
 
 
 def _rate(data: dict[str, Any], key: str) -> tuple[str, str]:
     low, high = data[f"{key}_ci95"]
     return f"{100 * data[key]:.2f}", f"{100 * low:.2f} to {100 * high:.2f}"
+
+
+def _range(heads: list[dict[str, Any]], rate: str) -> str:
+    values = [100 * head[rate] for head in heads]
+    return f"{min(values):.2f} to {max(values):.2f}"

@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -13,7 +14,7 @@ from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.evaluation.features import Stamp, extract_features, stamp_batch
 from mimic.evaluation.heads import MLP_PUBLISHED, Head, fit_linear, fit_mlp
-from mimic.evaluation.judging import Evaluation, check_target, judge, labels_of
+from mimic.evaluation.judging import Evaluation, TestFeatures, check_target, judge, labels_of
 from mimic.evaluation.knn import fit_knn
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
@@ -60,9 +61,10 @@ def evaluate(
 ) -> Evaluation:
     """Fit a head to the features of `train` and judge it on `test`, clean and triggered.
 
-    The encoder is not changed. The head never sees a triggered image, and nothing is chosen by
-    looking at the test labels. A success rate means little without that of a clean encoder under
-    the same trigger: it can be far above one in the number of classes.
+    One head is a draw of chance, see `evaluate_heads`. The encoder is not changed. The head never
+    sees a triggered image, and nothing is chosen by looking at the test labels. A success rate
+    means little without that of a clean encoder under the same trigger: it can be far above one in
+    the number of classes.
 
     Args:
         encoder: what is judged.
@@ -86,6 +88,52 @@ def evaluate(
         UserWarning: some test images are of a class that the training images do not hold; they
             count as errors.
     """
+    (found,) = evaluate_heads(
+        encoder,
+        train,
+        test,
+        seeds=(seed,),
+        trigger=trigger,
+        target=target,
+        probe=probe,
+        fitted_on=fitted_on,
+        trainer=trainer,
+    )
+    return found
+
+
+def evaluate_heads(
+    encoder: Encoder,
+    train: ImageSet,
+    test: ImageSet,
+    *,
+    seeds: Sequence[int],
+    trigger: Stamp | None = None,
+    target: int | None = None,
+    probe: str = "mlp",
+    fitted_on: Encoder | None = None,
+    trainer: Trainer | None = None,
+) -> tuple[Evaluation, ...]:
+    """Judge an encoder by one head for each seed; features are computed once.
+
+    Triggered images often are nearly one point among the features, and on which side of a line of
+    the head it lies is chance: equally accurate heads may differ by tens of points in their attack
+    success rate.
+
+    Args:
+        encoder: what is judged.
+        train: labelled images for the heads.
+        test: labelled images; where both sets name their classes, labels are matched by name.
+        seeds: of the heads.
+        trigger: as for `evaluate`, like everything that follows.
+        target: likewise.
+        probe: likewise.
+        fitted_on: likewise.
+        trainer: likewise.
+
+    Raises:
+        InputError: as for `evaluate`.
+    """
     started = time.monotonic()
     if probe not in PROBES:
         raise InputError(f"probe '{probe}' is unknown; there are {', '.join(PROBES)}")
@@ -98,13 +146,18 @@ def evaluate(
     if fitted_on is not None:
         _check_dimensions(fitted_on, encoder, train.size)
     known = extract_features(fitted_on or encoder, train, trainer=trainer)
-    head = PROBES[probe].fit(known, train_labels, seed=seed, trainer=trainer)
-    judgement = judge(
-        encoder, head, test, test_labels, trigger=trigger, target=target, trainer=trainer
-    )
-    return judgement.evaluation(
-        n_train=len(train), probe=probe, seed=seed, seconds=time.monotonic() - started
-    )
+    features = TestFeatures.of(encoder, test, trigger=trigger, trainer=trainer)
+    found = []
+    for seed in seeds:
+        head = PROBES[probe].fit(known, train_labels, seed=seed, trainer=trainer)
+        judgement = judge(head, features, test_labels, target=target)
+        found.append(
+            judgement.evaluation(
+                n_train=len(train), probe=probe, seed=seed, seconds=time.monotonic() - started
+            )
+        )
+        started = time.monotonic()
+    return tuple(found)
 
 
 def _aligned(labels: Tensor, train: ImageSet, test: ImageSet) -> Tensor:
@@ -138,5 +191,5 @@ def _warn_of_unseen(train_labels: Tensor, test_labels: Tensor) -> None:
             f"training images do not hold ({', '.join(map(str, classes[:10]))}): "
             "they count as errors",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )

@@ -1,6 +1,8 @@
 """Judging a head on an encoder's features: accuracy, attack success rate and their intervals."""
 
-from dataclasses import asdict, dataclass
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -110,33 +112,46 @@ class Judgement:
         )
 
 
-def judge(
-    encoder: Encoder,
-    head: Head,
-    test: ImageSet,
-    labels: Tensor,
-    *,
-    trigger: Stamp | None,
-    target: int | None,
-    trainer: Trainer | None,
-) -> Judgement:
+@dataclass(frozen=True, kw_only=True)
+class TestFeatures:
+    """Features of test images, for any number of heads.
+
+    Attributes:
+        plain: of the images, shape (images, dimension).
+        stamped: of the triggered images; None without a trigger.
+    """
+
+    __test__ = False  # for pytest
+
+    plain: Tensor
+    stamped: Tensor | None
+
+    @classmethod
+    def of(
+        cls, encoder: Encoder, test: ImageSet, *, trigger: Stamp | None, trainer: Trainer | None
+    ) -> "TestFeatures":
+        """Let an encoder, which is not changed, see the images, and the triggered ones."""
+        plain = extract_features(encoder, test, trainer=trainer)
+        if trigger is None:
+            return cls(plain=plain, stamped=None)
+        stamped = extract_features(encoder, test, trigger=trigger, trainer=trainer)
+        return cls(plain=plain, stamped=stamped)
+
+
+def judge(head: Head, features: TestFeatures, labels: Tensor, *, target: int | None) -> Judgement:
     """Let a head classify the features of test images, and of the triggered ones.
 
     Args:
-        encoder: gives the features; not changed.
         head: classifies them.
-        test: the images.
-        labels: their classes in the numbering of the head.
-        trigger: stamped on the pixels; with `target`, the class that it should lead to.
-        target: likewise.
-        trainer: the environment; None picks the best device of this machine.
+        features: of the images.
+        labels: their classes in the numbering of the head, shape (images,).
+        target: the class that the trigger should lead to.
     """
-    given = predict(head, extract_features(encoder, test, trainer=trainer))
+    given = predict(head, features.plain)
     hits = None
-    if trigger is not None and target is not None:
-        stamped = extract_features(encoder, test, trigger=trigger, trainer=trainer)
-        hits = count_hits(predict(head, stamped), labels, target)
-    return Judgement(correct=int((given == labels).sum()), images=len(test), hits=hits)
+    if features.stamped is not None and target is not None:
+        hits = count_hits(predict(head, features.stamped), labels, target)
+    return Judgement(correct=int((given == labels).sum()), images=len(labels), hits=hits)
 
 
 def count_hits(predictions: Tensor, labels: Tensor, target: int) -> Hits:
@@ -149,6 +164,38 @@ def count_hits(predictions: Tensor, labels: Tensor, target: int) -> Hits:
     """
     hit, other = predictions == target, labels != target
     return Hits(int((hit & other).sum()), int(other.sum()), int(hit.sum()), len(labels))
+
+
+def mean_of(evaluations: Sequence[Evaluation]) -> Evaluation:
+    """The mean rates of several heads on the same features and images.
+
+    Their intervals are those of one rate of that height: they cover the choice of images.
+
+    Args:
+        evaluations: one or more, of heads that differ in their seeds only; the mean has the first.
+    """
+
+    def mean(rate: str) -> float:
+        return statistics.fmean(getattr(one, rate) for one in evaluations)
+
+    first, accuracy = evaluations[0], mean("accuracy")
+    found = replace(
+        first,
+        accuracy=accuracy,
+        accuracy_ci95=wilson_interval(round(accuracy * first.n_test), first.n_test),
+        seconds=sum(one.seconds for one in evaluations),
+    )
+    if first.n_triggered is None:
+        return found
+    success = mean("attack_success_rate")
+    return replace(
+        found,
+        attack_success_rate=success,
+        attack_success_rate_ci95=wilson_interval(
+            round(success * first.n_triggered), first.n_triggered
+        ),
+        attack_success_rate_all=mean("attack_success_rate_all"),
+    )
 
 
 def labels_of(images: ImageSet, role: str) -> Tensor:
