@@ -120,7 +120,7 @@ def test_evaluate_judges_a_purified_folder_by_the_contract(purified: dict[str, A
     assert set(found) == {
         *("accuracy", "accuracy_ci95", "attack_success_rate", "attack_success_rate_ci95"),
         *("attack_success_rate_all", "n_train", "n_test", "n_triggered", "probe", "seed"),
-        *("seconds", "fitted_on", "text_embeddings"),
+        *("seconds", "fitted_on", "text_embeddings", "heads"),
     }
     assert 0 <= found["accuracy"] <= 1
     assert (found["n_train"], found["n_test"]) == (1400, 397)
