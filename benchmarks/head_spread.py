@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("MIMIC_DATA", ROOT.parent / "shared" / "data"))
 ZOO, OUT = ROOT / "zoo", ROOT / "results" / "head_spread.json"
 SEEDS = range(5)
-MEMBERS = ("small-clean", "small-badencoder")
+MEMBERS = ("small-clean", "small-badencoder", "small-inactive")
 
 
 def measured(card: Card) -> dict[str, Any]:
