@@ -1,12 +1,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
-from mimic.encoders.architectures import build_backbone
-from mimic.encoders.loading import load_encoder
 from mimic.training import Trainer
 from mimic.zoo import Card, Task
 from mimic.zoo.check import TOLERANCE, check_member
@@ -16,26 +12,12 @@ TRAINER = Trainer(device="cpu", precision="32-true")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    """A folder with 40 labelled images of two classes, dark and bright."""
-    folder = tmp_path_factory.mktemp("data")
-    random = np.random.default_rng(0)
-    labels = np.arange(40) % 2
-    images = random.integers(0, 100, (40, 8, 8, 3)) + 150 * labels[:, None, None, None]
-    np.savez(folder / "toys.npz", x=images.astype(np.uint8), y=labels)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def zoo(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("zoo")
 
 
 @pytest.fixture(scope="module")
-def card(zoo, data) -> Card:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        backbone = build_backbone("resnet10:width=4")
+def card(zoo, data, encoder) -> Card:
     task = Task(train="toys.npz", test="toys.npz", target=1)
     given = Card(
         name="toy",
@@ -45,7 +27,6 @@ def card(zoo, data) -> Card:
         trigger="patch:2@0,0:white",
         tasks={"aimed": task, "plain": replace(task, target=None)},
     )
-    encoder = load_encoder(backbone.eval(), arch="resnet10:width=4", image_size=8)
     return add_member(given, encoder, zoo, data=data, trainer=TRAINER)
 
 

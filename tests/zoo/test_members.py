@@ -6,9 +6,6 @@ import pytest
 import torch
 
 from mimic.attacks.triggers import parse_trigger
-from mimic.encoders.architectures import build_backbone
-from mimic.encoders.encoder import Encoder
-from mimic.encoders.loading import load_encoder
 from mimic.errors import InputError
 from mimic.evaluation.evaluate import evaluate
 from mimic.images.source import open_images
@@ -25,25 +22,6 @@ from mimic.zoo.members import (
 
 TASKS = {"toys": Task(train="toys.npz", test="toys.npz", target=1)}
 TRAINER = Trainer(device="cpu", precision="32-true")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    """A folder with 40 labelled images of two classes, dark and bright."""
-    folder = tmp_path_factory.mktemp("data")
-    random = np.random.default_rng(0)
-    labels = np.arange(40) % 2
-    images = random.integers(0, 100, (40, 8, 8, 3)) + 150 * labels[:, None, None, None]
-    np.savez(folder / "toys.npz", x=images.astype(np.uint8), y=labels)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        backbone = build_backbone("resnet10:width=4")
-    return load_encoder(backbone.eval(), arch="resnet10:width=4", image_size=8)
 
 
 @pytest.fixture
