@@ -14,7 +14,7 @@ from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.evaluation.features import Stamp, extract_features, stamp_batch
 from mimic.evaluation.heads import MLP_PUBLISHED, Head, fit_linear, fit_mlp
-from mimic.evaluation.judging import Evaluation, TestFeatures, check_target, judge, labels_of
+from mimic.evaluation.judging import Evaluation, JudgedFeatures, check_target, judge, labels_of
 from mimic.evaluation.knn import fit_knn
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
@@ -146,7 +146,7 @@ def evaluate_heads(
     if fitted_on is not None:
         _check_dimensions(fitted_on, encoder, train.size)
     known = extract_features(fitted_on or encoder, train, trainer=trainer)
-    features = TestFeatures.of(encoder, test, trigger=trigger, trainer=trainer)
+    features = JudgedFeatures.of(encoder, test, trigger=trigger, trainer=trainer)
     found = []
     for seed in seeds:
         head = PROBES[probe].fit(known, train_labels, seed=seed, trainer=trainer)

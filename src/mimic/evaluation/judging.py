@@ -113,7 +113,7 @@ class Judgement:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestFeatures:
+class JudgedFeatures:
     """Features of test images, for any number of heads.
 
     Attributes:
@@ -121,15 +121,13 @@ class TestFeatures:
         stamped: of the triggered images; None without a trigger.
     """
 
-    __test__ = False  # for pytest
-
     plain: Tensor
     stamped: Tensor | None
 
     @classmethod
     def of(
         cls, encoder: Encoder, test: ImageSet, *, trigger: Stamp | None, trainer: Trainer | None
-    ) -> "TestFeatures":
+    ) -> "JudgedFeatures":
         """Let an encoder, which is not changed, see the images, and the triggered ones."""
         plain = extract_features(encoder, test, trainer=trainer)
         if trigger is None:
@@ -138,7 +136,7 @@ class TestFeatures:
         return cls(plain=plain, stamped=stamped)
 
 
-def judge(head: Head, features: TestFeatures, labels: Tensor, *, target: int | None) -> Judgement:
+def judge(head: Head, features: JudgedFeatures, labels: Tensor, *, target: int | None) -> Judgement:
     """Let a head classify the features of test images, and of the triggered ones.
 
     Args:
