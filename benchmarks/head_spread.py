@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mimic.benchmark.meter import commit
-from mimic.evaluation.features import extract_features
-from mimic.evaluation.heads import fit_mlp, predict
-from mimic.evaluation.judging import count_hits
+from mimic.evaluation import evaluate_heads
 from mimic.files import write_json
 from mimic.training import Trainer
 from mimic.zoo import read_zoo
@@ -27,7 +25,7 @@ from mimic.zoo.members import aim, member_trigger, open_member, open_task, prove
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("MIMIC_DATA", ROOT.parent / "shared" / "data"))
 ZOO, OUT = ROOT / "zoo", ROOT / "results" / "head_spread.json"
-SEEDS = range(5)
+SEEDS, RATES = range(5), ("accuracy", "attack_success_rate")
 MEMBERS = ("small-clean", "small-badencoder", "small-inactive")
 
 
@@ -37,30 +35,13 @@ def measured(card: Card) -> dict[str, Any]:
     name, task = next(iter(card.tasks.items()))
     train, test = open_task(f"{DATA}/{task.train}", f"{DATA}/{task.test}", size=encoder.image_size)
     aimed = aim(member_trigger(card, ZOO), task)
-    known = extract_features(encoder, train, trainer=trainer)
-    plain = extract_features(encoder, test, trainer=trainer)
-    stamped = extract_features(encoder, test, trigger=aimed["trigger"], trainer=trainer)
-    assert train.labels is not None
-    assert test.labels is not None
-    assert aimed["target"] is not None
-    accuracy, success = [], []
-    for seed in SEEDS:
-        head = fit_mlp(known, train.labels, seed=seed, trainer=trainer)
-        accuracy.append(float((predict(head, plain) == test.labels).float().mean()))
-        hits = count_hits(predict(head, stamped), test.labels, aimed["target"])
-        success.append(hits.rate)
+    found = evaluate_heads(encoder, train, test, seeds=SEEDS, **aimed, trainer=trainer)
+    rates = {rate: [getattr(one, rate) for one in found] for rate in RATES}
     return {
         "task": name,
-        "expected": {
-            "accuracy": card.expected[name]["accuracy"],
-            "attack_success_rate": card.expected[name]["attack_success_rate"],
-        },
-        "accuracy": [round(value, 4) for value in accuracy],
-        "attack_success_rate": [round(value, 4) for value in success],
-        "deviation": {
-            "accuracy": round(statistics.stdev(accuracy), 4),
-            "attack_success_rate": round(statistics.stdev(success), 4),
-        },
+        "expected": {rate: card.expected[name][rate] for rate in RATES},
+        **{rate: [round(value, 4) for value in values] for rate, values in rates.items()},
+        "deviation": {rate: round(statistics.stdev(values), 4) for rate, values in rates.items()},
         "provenance": {**provenance(), "commit": commit()},
     }
 
