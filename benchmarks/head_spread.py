@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mimic.benchmark.meter import commit
-from mimic.evaluation import evaluate_heads
+from mimic.evaluation import evaluate
 from mimic.files import write_json
 from mimic.training import Trainer
 from mimic.zoo import read_zoo
@@ -25,7 +25,7 @@ from mimic.zoo.members import aim, member_trigger, open_member, open_task, prove
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("MIMIC_DATA", ROOT.parent / "shared" / "data"))
 ZOO, OUT = ROOT / "zoo", ROOT / "results" / "head_spread.json"
-SEEDS, RATES = range(5), ("accuracy", "attack_success_rate")
+HEADS, RATES = 5, ("accuracy", "attack_success_rate")
 MEMBERS = ("small-clean", "small-badencoder", "small-inactive")
 
 
@@ -35,8 +35,8 @@ def measured(card: Card) -> dict[str, Any]:
     name, task = next(iter(card.tasks.items()))
     train, test = open_task(f"{DATA}/{task.train}", f"{DATA}/{task.test}", size=encoder.image_size)
     aimed = aim(member_trigger(card, ZOO), task)
-    found = evaluate_heads(encoder, train, test, seeds=SEEDS, **aimed, trainer=trainer)
-    rates = {rate: [getattr(one, rate) for one in found] for rate in RATES}
+    found = evaluate(encoder, train, test, **aimed, heads=HEADS, trainer=trainer)
+    rates = {rate: [getattr(one, rate) for one in found.heads] for rate in RATES}
     return {
         "task": name,
         "expected": {rate: card.expected[name][rate] for rate in RATES},

@@ -71,12 +71,14 @@ def task_of(text: str) -> tuple[str, Task]:
 
 
 def weakness(card: Card) -> tuple[str, ...]:
-    """A remark if the attack succeeds on no task."""
-    rates = [found["attack_success_rate"] for found in card.expected.values()]
-    known = [rate for rate in rates if rate is not None]
-    if not card.backdoored or not known or max(known) >= STRONG:
+    """A remark if the attack succeeds on no task, by the mean of the heads."""
+    judged = [one for one in card.expected.values() if one["attack_success_rate"] is not None]
+    best = max(judged, key=lambda one: float(one["attack_success_rate"]), default=None)
+    if not card.backdoored or best is None or best["attack_success_rate"] >= STRONG:
         return ()
-    return (f"weak: its attack success is {100 * max(known):.1f} % at most, below 80 %",)
+    rates = [100 * head["attack_success_rate"] for head in best["heads"]]
+    heads = f"{len(rates)} heads give {min(rates):.1f} to {max(rates):.1f} %"
+    return (f"weak: its attack success is {100 * best['attack_success_rate']:.1f} % ({heads})",)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """The table of the zoo: what each member's card expects, and what its trigger does."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +56,17 @@ def _cells(card: Card, signs: Mapping[str, Any]) -> list[str]:
 
 
 def _success(card: Card) -> str:
-    """Success on the task with a target, which it names, and the 95 % interval."""
+    """Success on the task with a target, which it names, and the range of the heads."""
     for task, found in card.expected.items():
-        rate, interval = found["attack_success_rate"], found.get("attack_success_rate_ci95")
+        rate = found["attack_success_rate"]
         if rate is not None:
-            low, high = (f"{100 * end:.1f}" for end in interval or (rate, rate))
-            return f"{100 * rate:.1f} ({low} to {high}), {task}"
+            return f"{100 * rate:.1f}{_range(found['heads'])}, {task}"
     return ""
+
+
+def _range(heads: Sequence[Mapping[str, Any]]) -> str:
+    rates = [100 * head["attack_success_rate"] for head in heads]
+    return f" ({min(rates):.1f} to {max(rates):.1f})" if len(rates) > 1 else ""
 
 
 def _percent(rate: float | None) -> str:

@@ -90,13 +90,14 @@ def evaluation(**changes: Any) -> dict[str, Any]:
         "probe": "knn",
         "seed": 0,
         "seconds": 1.5,
+        "heads": [{"seed": 0, "accuracy": 0.5, "attack_success_rate": 0.25}],
     } | changes
 
 
 def made_up_card(cell: Cell, **changes: Any) -> ResultCard:
     """A card that nobody measured."""
     values = cell.facts() | {
-        "schema": 1,
+        "schema": 2,
         "images_used": 32,
         "results": {"digits": {"knn": evaluation()}},
         "controls": {},

@@ -44,7 +44,7 @@ def test_a_card_without_results_has_an_error(cells):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 2}, "with schema 1"),
+        ({"schema": 1}, "with schema 2"),
         ({"seed": "0"}, "the card.seed must be a whole number"),
         ({"results": {"digits": {"knn": {"accuracy": 1.0}}}}, "the card.results.digits.knn lacks"),
         ({"results": {}}, "either results or an error"),
@@ -65,7 +65,7 @@ def test_a_missing_field_is_named(card):
         ResultCard.from_dict(values)
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"schema": 1'])
+@pytest.mark.parametrize("text", ["", "[1]", '{"schema": 2'])
 def test_a_damaged_file_is_named(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(InputError, match=r"a\.json' is not a card"):

@@ -57,6 +57,16 @@ def test_people_read_attack_and_remarks(run: Callable[..., Any], zoo: Path) -> N
     assert "toy: its attack is weak" in out
 
 
+def test_people_read_how_far_the_heads_differ(run: Callable[..., Any], zoo: Path) -> None:
+    path = zoo / "toy.json"
+    card = json.loads(path.read_text())
+    rates = {"attack_success_rate": 0.5}
+    heads = [{"attack_success_rate": rate} for rate in (0.4, 0.0625, 0.99)]
+    card["expected"] = {"toys": card["expected"]["toys"] | rates | {"heads": heads}}
+    path.write_text(json.dumps(card))
+    assert "50.0 (6.2 to 99.0)" in run("zoo", "list", "--zoo", zoo).out
+
+
 def test_a_member_is_exported(run: Callable[..., Any], zoo: Path, tmp_path: Path) -> None:
     out = tmp_path / "copy" / "mine.safetensors"
     outcome = run("zoo", "get", "toy", "--out", out, "--zoo", zoo, "--json")

@@ -1,7 +1,7 @@
 import pytest
 
 from mimic.demo.result import check_rules
-from mimic.evaluation.evaluate import Evaluation
+from mimic.evaluation.judging import Evaluation, HeadRates
 
 
 def _evaluation(accuracy: float, success: float) -> Evaluation:
@@ -17,6 +17,7 @@ def _evaluation(accuracy: float, success: float) -> Evaluation:
         probe="linear",
         seed=0,
         seconds=0.0,
+        heads=(HeadRates(seed=0, accuracy=accuracy, attack_success_rate=success),),
     )
 
 

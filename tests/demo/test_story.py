@@ -28,6 +28,7 @@ EVALUATED = {
     "probe",
     "seed",
     "seconds",
+    "heads",
 }
 
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -20,9 +21,9 @@ def zoo_table(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def write_card(folder: Path, name: str, success: float | None, *remarks: str) -> None:
-    rates = {"accuracy": 0.6234, "attack_success_rate": success}
+    rates: dict[str, Any] = {"accuracy": 0.6234, "attack_success_rate": success}
     if success is not None:
-        rates["attack_success_rate_ci95"] = [success - 0.01, success + 0.01]
+        rates["heads"] = [{"attack_success_rate": success + less} for less in (-0.01, 0.0, 0.02)]
     card = Card(
         name=name,
         sha256="ee" * 32,
@@ -46,7 +47,7 @@ def test_clean_members_come_first_and_have_no_success(zoo_table, tmp_path):
     write_card(tmp_path / "zoo", "b-clean", None)
     found = rows(zoo_table.zoo_block(tmp_path / "zoo", tmp_path / "none.json"))
     assert list(found) == ["b-clean", "a-drupe"]
-    assert found["a-drupe"][:3] == ["62.3", "50.0", "91.2 (90.2 to 92.2), gtsrb"]
+    assert found["a-drupe"][:3] == ["62.3", "50.0", "91.2 (90.2 to 93.2), gtsrb"]
     assert "".join(found["b-clean"][2:]).strip("| ") == ""
 
 

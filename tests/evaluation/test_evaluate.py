@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.evaluation import evaluate as public_evaluate
-from mimic.evaluation.evaluate import PROBES, evaluate, evaluate_heads
+from mimic.evaluation.evaluate import PROBES, evaluate
 from mimic.evaluation.features import extract_features
 from mimic.evaluation.intervals import wilson_interval
 from mimic.images.imageset import ImageSet
@@ -40,12 +40,18 @@ def test_every_probe_can_be_asked_for(probe):
     assert (result.probe, result.accuracy) == (probe, 1.0)
 
 
-def test_each_of_several_heads_is_the_one_of_its_seed():
+def test_the_heads_are_those_of_the_seeds_that_follow():
     noisy = images(60), images(40, seed=1)
     settings = {"trigger": stamp, "target": BLUE, "trainer": CPU}
-    found = evaluate_heads(encoder(), *noisy, seeds=(4, 2), **settings)
-    alone = [evaluate(encoder(), *noisy, seed=seed, **settings) for seed in (4, 2)]
-    assert [replace(one, seconds=0) for one in found] == [replace(one, seconds=0) for one in alone]
+    found = evaluate(encoder(), *noisy, seed=4, heads=2, **settings)
+    alone = [evaluate(encoder(), *noisy, seed=seed, **settings) for seed in (4, 5)]
+    assert [one.seed for one in found.heads] == [4, 5]
+    assert found.heads == sum((one.heads for one in alone), start=())
+
+
+def test_at_least_one_head_is_needed():
+    with pytest.raises(InputError, match="heads must be 1 or more, not 0"):
+        evaluate(encoder(), images(60), images(30), heads=0, trainer=CPU)
 
 
 def test_features_are_computed_once_for_all_heads(monkeypatch):
@@ -58,7 +64,7 @@ def test_features_are_computed_once_for_all_heads(monkeypatch):
     for module in ("evaluate", "judging"):
         monkeypatch.setattr(sys.modules[f"mimic.evaluation.{module}"], "extract_features", counted)
     settings = {"trigger": stamp, "target": BLUE, "probe": "knn", "trainer": CPU}
-    evaluate_heads(encoder(), images(60), images(30), seeds=range(3), **settings)
+    evaluate(encoder(), images(60), images(30), heads=3, **settings)
     assert seen == [None, None, stamp]
 
 

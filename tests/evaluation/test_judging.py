@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from mimic.evaluation.intervals import wilson_interval
-from mimic.evaluation.judging import Evaluation, Hits, Judgement, count_hits, mean_of
+from mimic.evaluation.judging import Evaluation, Hits, Judgement, count_hits, evaluation_of
 
 # rows: true class; columns: what triggered images of it are predicted; target class 1
 CONFUSION = torch.tensor([[7, 3, 2], [1, 5, 4], [0, 6, 9]])
@@ -31,24 +31,34 @@ def test_the_rate_over_all_follows_from_the_rate_without_the_target_class():
     assert hits.rate_all == pytest.approx((1 - share) * hits.rate + share * own)
 
 
-def judged(correct: int, hits: int | None, seed: int) -> Evaluation:
+def judged(correct: int, hits: int | None) -> Judgement:
     found = None if hits is None else Hits(hits, 40, hits + 5, 50)
-    return Judgement(correct=correct, images=50, hits=found).evaluation(
-        n_train=10, probe="mlp", seed=seed, seconds=2.0
-    )
+    return Judgement(correct=correct, images=50, hits=found)
 
 
-def test_the_mean_of_heads_is_that_of_their_rates():
-    mean = mean_of([judged(20, 40, 3), judged(30, 0, 4), judged(40, 20, 5)])
+def evaluation(judgements: dict[int, Judgement]) -> Evaluation:
+    return evaluation_of(judgements, n_train=10, probe="mlp", seconds=6.0)
+
+
+def test_rates_are_the_means_of_the_heads():
+    mean = evaluation({3: judged(20, 40), 4: judged(30, 0), 5: judged(40, 20)})
     assert mean.accuracy == pytest.approx(0.6)
     assert mean.attack_success_rate == pytest.approx(0.5)
     assert mean.attack_success_rate_all == pytest.approx(0.5)
     assert mean.accuracy_ci95 == wilson_interval(30, 50)
     assert mean.attack_success_rate_ci95 == wilson_interval(20, 40)
-    assert (mean.seed, mean.seconds, mean.n_test) == (3, 6.0, 50)
+    assert (mean.seed, mean.n_test, mean.n_triggered) == (3, 50, 40)
+    assert [(one.seed, one.accuracy, one.attack_success_rate) for one in mean.heads] == [
+        (3, 0.4, 1.0),
+        (4, 0.6, 0.0),
+        (5, 0.8, 0.5),
+    ]
 
 
-@pytest.mark.parametrize("hits", [None, 7])
-def test_the_mean_of_one_head_is_that_head(hits):
-    one = judged(21, hits, 0)
-    assert mean_of([one]) == one
+def test_without_a_trigger_no_head_has_a_success_rate():
+    mean = evaluation({0: judged(20, None), 1: judged(30, None)})
+    assert mean.accuracy == pytest.approx(0.5)
+    assert mean.attack_success_rate is None
+    assert mean.attack_success_rate_ci95 is None
+    assert mean.n_triggered is None
+    assert [one.attack_success_rate for one in mean.heads] == [None, None]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mimic.benchmark.cards import CARDS, Failure, ResultCard, write_result
-from mimic.evaluation.evaluate import Evaluation
+from mimic.evaluation.judging import Evaluation, HeadRates
 
 CLEAN, SUSPECT = (0.62, 0.01), (0.61, 0.93)
 DEFENSES = {  # accuracy, attack success, seconds
@@ -40,6 +40,7 @@ def evaluation(
         probe=probe,
         seed=seed,
         seconds=1.0,
+        heads=(HeadRates(seed=seed, accuracy=accuracy, attack_success_rate=success),),
     )
 
 

@@ -25,7 +25,7 @@ def test_a_card_survives_json():
 
 
 def test_another_schema_is_refused():
-    with pytest.raises(InputError, match="schema 1; only 3"):
+    with pytest.raises(InputError, match="schema 1; only 4"):
         card_from(CARD.as_dict() | {"schema": 1})
 
 
@@ -46,7 +46,7 @@ def test_a_card_under_another_name_is_refused(tmp_path):
         read_card(tmp_path / "other.json")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"schema": 3}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"schema": 4}'])
 def test_what_is_no_card_is_refused_by_name(tmp_path, text):
     (tmp_path / "broken.json").write_text(text)
     with pytest.raises(InputError, match=r"broken\.json' is not the card"):

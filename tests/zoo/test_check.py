@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from mimic.errors import InputError
 from mimic.training import Trainer
 from mimic.zoo import Card, Task
 from mimic.zoo.check import TOLERANCE, check_member
@@ -56,3 +57,9 @@ def test_what_rounding_does_is_no_deviation(card, zoo, data):
 def test_a_task_without_a_target_has_an_accuracy_only(card):
     assert card.neighbours["plain"]["attack_success_rate"] is None
     assert card.neighbours["plain"]["accuracy"] > 0
+
+
+def test_a_card_that_says_nothing_of_neighbours_is_refused(card, zoo, data):
+    silent = replace(card, neighbours={"plain": card.neighbours["plain"]})
+    with pytest.raises(InputError, match="does not say what neighbours give on aimed"):
+        list(check_member(silent, zoo, data=data, trainer=TRAINER))

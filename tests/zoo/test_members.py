@@ -12,6 +12,7 @@ from mimic.images.source import open_images
 from mimic.training import Trainer
 from mimic.zoo import Card, Task, read_card
 from mimic.zoo.members import (
+    HEADS,
     add_member,
     export_member,
     find_data,
@@ -53,10 +54,25 @@ def test_what_was_stored_is_what_is_expected(zoo, data):
         card.tasks,
         trigger=parse_trigger("patch:2@0,0:white"),
         data=data,
+        heads=HEADS,
         trainer=TRAINER,
     )
     assert found["toys"].accuracy == card.expected["toys"]["accuracy"]
     assert found["toys"].attack_success_rate == card.expected["toys"]["attack_success_rate"]
+
+
+def test_a_success_rate_has_several_heads_and_an_accuracy_alone_has_one(encoder, data):
+    tasks = TASKS | {"plain": replace(TASKS["toys"], target=None)}
+    found = measure(
+        encoder,
+        tasks,
+        trigger=parse_trigger("patch:2@0,0:white"),
+        data=data,
+        probe="knn",
+        heads=3,
+        trainer=TRAINER,
+    )
+    assert {name: len(one.heads) for name, one in found.items()} == {"toys": 3, "plain": 1}
 
 
 def test_neighbours_are_measured_too(zoo, data):

@@ -76,7 +76,8 @@ def test_an_unknown_task_is_refused(zoo_card):
 
 @pytest.mark.parametrize(("success", "remarks"), [(0.81, 0), (0.79, 1), (None, 0)])
 def test_a_weak_attack_is_called_weak(zoo_card, success, remarks):
-    found = {"gtsrb": {"attack_success_rate": success}}
+    heads = [{"attack_success_rate": success}, {"attack_success_rate": success}]
+    found = {"gtsrb": {"attack_success_rate": success, "heads": heads}}
     card = Card(name="a", sha256="", architecture="b", backdoored=True, expected=found)
     assert len(zoo_card.weakness(card)) == remarks
     assert zoo_card.weakness(replace(card, backdoored=False)) == ()

@@ -23,7 +23,7 @@ from mimic.errors import InputError
 from mimic.evaluation.evaluate import Evaluation
 from mimic.files import write_json
 
-SCHEMA = 1
+SCHEMA = 2
 CARDS = "cards"
 
 Results = Mapping[str, Mapping[str, Evaluation]]

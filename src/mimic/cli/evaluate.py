@@ -68,7 +68,6 @@ class Evaluate(Command):
     def run(self) -> Result:
         """Evaluate."""
         from mimic.attacks.triggers import parse_trigger
-        from mimic.evaluation.judging import mean_of
 
         if (self.train is None) == (self.text_embeddings is None):
             raise InputError("give --train SRC for a head, or --text-embeddings FILE, not both")
@@ -78,42 +77,33 @@ class Evaluate(Command):
         encoder = self.network.open(self.encoder)
         judge = self._with_texts if self.train is None else self._with_head
         found = judge(encoder, trigger)
-        data = mean_of(found).as_dict() | {
+        data = found.as_dict() | {
             "fitted_on": self.fitted_on,
             "text_embeddings": self.text_embeddings,
-            "heads": [
-                {
-                    "seed": one.seed,
-                    "accuracy": one.accuracy,
-                    "attack_success_rate": one.attack_success_rate,
-                }
-                for one in found
-            ],
         }
         return Result(data=data, show=lambda console: _show(console, data, self.encoder))
 
-    def _with_head(self, encoder: "Encoder", trigger: "Trigger | None") -> "tuple[Evaluation, ...]":
-        from mimic.evaluation.evaluate import evaluate_heads
+    def _with_head(self, encoder: "Encoder", trigger: "Trigger | None") -> "Evaluation":
+        from mimic.evaluation.evaluate import evaluate
         from mimic.images.classes import with_classes_of
 
         old = None if self.fitted_on is None else self.network.open(self.fitted_on)
         train = _labelled(str(self.train), encoder.image_size)
         test = with_classes_of(_labelled(self.test, train.size), train)
-        return evaluate_heads(
+        return evaluate(
             encoder,
             train,
             test,
-            seeds=range(self.seed, self.seed + self.heads),
             trigger=trigger,
             target=None if self.target is None else class_label(self.target, train),
             probe=self.probe,
             fitted_on=old,
+            seed=self.seed,
+            heads=self.heads,
             trainer=self.hardware.trainer(),
         )
 
-    def _with_texts(
-        self, encoder: "Encoder", trigger: "Trigger | None"
-    ) -> "tuple[Evaluation, ...]":
+    def _with_texts(self, encoder: "Encoder", trigger: "Trigger | None") -> "Evaluation":
         from mimic.evaluation.texts import read_text_embeddings
         from mimic.evaluation.zero_shot import evaluate_zero_shot, with_classes_of_texts
 
@@ -123,7 +113,7 @@ class Evaluate(Command):
             raise InputError("--heads is about trained heads; with texts there is none")
         texts = read_text_embeddings(str(self.text_embeddings))
         test = with_classes_of_texts(_labelled(self.test, encoder.image_size), texts)
-        found = evaluate_zero_shot(
+        return evaluate_zero_shot(
             encoder,
             test,
             texts,
@@ -131,7 +121,6 @@ class Evaluate(Command):
             target=None if self.target is None else class_label(self.target, test),
             trainer=self.hardware.trainer(),
         )
-        return (found,)
 
 
 def _labelled(source: str, size: int | tuple[int, int] | None) -> "ImageSet":

@@ -2,7 +2,6 @@
 
 import time
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -14,7 +13,14 @@ from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.evaluation.features import Stamp, extract_features, stamp_batch
 from mimic.evaluation.heads import MLP_PUBLISHED, Head, fit_linear, fit_mlp
-from mimic.evaluation.judging import Evaluation, JudgedFeatures, check_target, judge, labels_of
+from mimic.evaluation.judging import (
+    Evaluation,
+    JudgedFeatures,
+    check_target,
+    evaluation_of,
+    judge,
+    labels_of,
+)
 from mimic.evaluation.knn import fit_knn
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
@@ -57,86 +63,47 @@ def evaluate(
     probe: str = "mlp",
     fitted_on: Encoder | None = None,
     seed: int = 0,
+    heads: int = 1,
     trainer: Trainer | None = None,
 ) -> Evaluation:
-    """Fit a head to the features of `train` and judge it on `test`, clean and triggered.
+    """Fit heads to the features of `train` and judge them on `test`, clean and triggered.
 
-    One head is a draw of chance, see `evaluate_heads`. The encoder is not changed. The head never
-    sees a triggered image, and nothing is chosen by looking at the test labels. A success rate
-    means little without that of a clean encoder under the same trigger: it can be far above one in
-    the number of classes.
+    The encoder is not changed. Heads never see a triggered image, and nothing is chosen by looking
+    at the test labels. A success rate means little without that of a clean encoder under the same
+    trigger: it can be far above one in the number of classes.
 
-    Args:
-        encoder: what is judged.
-        train: labelled images for the head.
-        test: labelled images; where both sets name their classes, labels are matched by name.
-        trigger: stamped on the pixels of the test images; needs `target`.
-        target: label of the training images that the trigger should lead to.
-        probe: a name of `PROBES`.
-        fitted_on: the encoder whose features the head is fitted to, for one that took its place:
-            does a classifier that was built on the old encoder still work on the new one? None
-            fits the head to the features of `encoder` itself.
-        seed: of the head.
-        trainer: the environment; None picks the best device of this machine.
-
-    Raises:
-        InputError: the probe is unknown, labels are missing, only one of trigger and target is
-            given, the training images hold no target class, or the test images nothing else, or
-            the two encoders have features of different lengths.
-
-    Warns:
-        UserWarning: some test images are of a class that the training images do not hold; they
-            count as errors.
-    """
-    (found,) = evaluate_heads(
-        encoder,
-        train,
-        test,
-        seeds=(seed,),
-        trigger=trigger,
-        target=target,
-        probe=probe,
-        fitted_on=fitted_on,
-        trainer=trainer,
-    )
-    return found
-
-
-def evaluate_heads(
-    encoder: Encoder,
-    train: ImageSet,
-    test: ImageSet,
-    *,
-    seeds: Sequence[int],
-    trigger: Stamp | None = None,
-    target: int | None = None,
-    probe: str = "mlp",
-    fitted_on: Encoder | None = None,
-    trainer: Trainer | None = None,
-) -> tuple[Evaluation, ...]:
-    """Judge an encoder by one head for each seed; features are computed once.
-
-    Triggered images often are nearly one point among the features, and on which side of a line of
-    the head it lies is chance: equally accurate heads may differ by tens of points in their attack
-    success rate.
+    One head is a draw of chance. Triggered images often are nearly one point among the features,
+    and on which side of a line of the head it lies, nothing decides: equally accurate heads may
+    differ by tens of points in their success rates. Features are computed once for all heads.
 
     Args:
         encoder: what is judged.
         train: labelled images for the heads.
         test: labelled images; where both sets name their classes, labels are matched by name.
-        seeds: of the heads.
-        trigger: as for `evaluate`, like everything that follows.
-        target: likewise.
-        probe: likewise.
-        fitted_on: likewise.
-        trainer: likewise.
+        trigger: stamped on the pixels of the test images; needs `target`.
+        target: label of the training images that the trigger should lead to.
+        probe: a name of `PROBES`.
+        fitted_on: the encoder whose features heads are fitted to, for one that took its place:
+            does a classifier that was built on the old encoder still work on the new one? None
+            fits heads to the features of `encoder` itself.
+        seed: of the first head; the next ones have the seeds that follow.
+        heads: how many are fitted; rates are their means.
+        trainer: the environment; None picks the best device of this machine.
 
     Raises:
-        InputError: as for `evaluate`.
+        InputError: the probe is unknown, there is to be no head, labels are missing, only one of
+            trigger and target is given, the training images hold no target class, or the test
+            images nothing else, or the two encoders have features of different lengths.
+
+    Warns:
+        UserWarning: some test images are of a class that the training images do not hold; they
+            count as errors.
     """
     started = time.monotonic()
     if probe not in PROBES:
         raise InputError(f"probe '{probe}' is unknown; there are {', '.join(PROBES)}")
+    if heads < 1:
+        raise InputError(f"heads must be 1 or more, not {heads}")
     train_labels = labels_of(train, "training")
     test_labels = _aligned(labels_of(test, "test"), train, test)
     check_target(trigger, target, train_labels, test_labels)
@@ -147,17 +114,13 @@ def evaluate_heads(
         _check_dimensions(fitted_on, encoder, train.size)
     known = extract_features(fitted_on or encoder, train, trainer=trainer)
     features = JudgedFeatures.of(encoder, test, trigger=trigger, trainer=trainer)
-    found = []
-    for seed in seeds:
-        head = PROBES[probe].fit(known, train_labels, seed=seed, trainer=trainer)
-        judgement = judge(head, features, test_labels, target=target)
-        found.append(
-            judgement.evaluation(
-                n_train=len(train), probe=probe, seed=seed, seconds=time.monotonic() - started
-            )
-        )
-        started = time.monotonic()
-    return tuple(found)
+    judgements = {}
+    for one in range(seed, seed + heads):
+        head = PROBES[probe].fit(known, train_labels, seed=one, trainer=trainer)
+        judgements[one] = judge(head, features, test_labels, target=target)
+    return evaluation_of(
+        judgements, n_train=len(train), probe=probe, seconds=time.monotonic() - started
+    )
 
 
 def _aligned(labels: Tensor, train: ImageSet, test: ImageSet) -> Tensor:
@@ -191,5 +154,5 @@ def _warn_of_unseen(train_labels: Tensor, test_labels: Tensor) -> None:
             f"training images do not hold ({', '.join(map(str, classes[:10]))}): "
             "they count as errors",
             UserWarning,
-            stacklevel=4,
+            stacklevel=3,
         )

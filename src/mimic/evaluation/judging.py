@@ -1,8 +1,8 @@
 """Judging a head on an encoder's features: accuracy, attack success rate and their intervals."""
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -18,8 +18,26 @@ from mimic.training import Trainer
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeadRates:
+    """What one head reaches; rates are fractions in [0, 1].
+
+    Attributes:
+        seed: of the head.
+        accuracy: as in `Evaluation`.
+        attack_success_rate: likewise; None without a trigger.
+    """
+
+    seed: int
+    accuracy: float
+    attack_success_rate: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What a head on an encoder's features reaches; rates are fractions in [0, 1].
+    """What heads on an encoder's features reach; rates are fractions in [0, 1], means of the heads.
+
+    Intervals are those of one rate of that height: they cover the choice of images. What the choice
+    of the head does is in `heads`.
 
     Attributes:
         accuracy: share of the test images that get their own label.
@@ -32,8 +50,9 @@ class Evaluation:
         n_triggered: images behind `attack_success_rate`.
         n_train, n_test: labelled images the head was fitted to, and judged by.
         probe: a name of `PROBES`, or "zero-shot" where texts stand in for a head.
-        seed: of the head.
+        seed: of the first head.
         seconds: spent on all of it.
+        heads: the rates of each.
     """
 
     accuracy: float
@@ -47,9 +66,10 @@ class Evaluation:
     probe: str
     seed: int
     seconds: float
+    heads: tuple[HeadRates, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields as JSON knows them: intervals as lists."""
+        """All fields as JSON knows them: intervals and heads as lists."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
@@ -92,24 +112,10 @@ class Judgement:
     images: int
     hits: Hits | None
 
-    def evaluation(self, *, n_train: int, probe: str, seed: int, seconds: float) -> Evaluation:
-        """The rates, their intervals, and what else there is to say about them."""
-        hits = self.hits
-        return Evaluation(
-            accuracy=self.correct / self.images,
-            accuracy_ci95=wilson_interval(self.correct, self.images),
-            attack_success_rate=None if hits is None else hits.rate,
-            attack_success_rate_ci95=(
-                None if hits is None else wilson_interval(hits.hits, hits.others)
-            ),
-            attack_success_rate_all=None if hits is None else hits.rate_all,
-            n_train=n_train,
-            n_test=self.images,
-            n_triggered=None if hits is None else hits.others,
-            probe=probe,
-            seed=seed,
-            seconds=seconds,
-        )
+    @property
+    def accuracy(self) -> float:
+        """Share of the images that got their own label."""
+        return self.correct / self.images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,36 +170,49 @@ def count_hits(predictions: Tensor, labels: Tensor, target: int) -> Hits:
     return Hits(int((hit & other).sum()), int(other.sum()), int(hit.sum()), len(labels))
 
 
-def mean_of(evaluations: Sequence[Evaluation]) -> Evaluation:
-    """The mean rates of several heads on the same features and images.
-
-    Their intervals are those of one rate of that height: they cover the choice of images.
+def evaluation_of(
+    judgements: Mapping[int, Judgement], *, n_train: int, probe: str, seconds: float
+) -> Evaluation:
+    """The mean rates of heads on the same features and images, and those of each.
 
     Args:
-        evaluations: one or more, of heads that differ in their seeds only; the mean has the first.
+        judgements: by the seed of the head; one or more, all with hits or none.
+        n_train: see `Evaluation`, like what follows.
+        probe: likewise.
+        seconds: likewise.
     """
-
-    def mean(rate: str) -> float:
-        return statistics.fmean(getattr(one, rate) for one in evaluations)
-
-    first, accuracy = evaluations[0], mean("accuracy")
-    found = replace(
-        first,
+    first = next(iter(judgements.values()))
+    hits = [one.hits for one in judgements.values() if one.hits is not None]
+    accuracy = statistics.fmean(one.accuracy for one in judgements.values())
+    success = statistics.fmean(one.rate for one in hits) if hits else None
+    others = hits[0].others if hits else None
+    return Evaluation(
         accuracy=accuracy,
-        accuracy_ci95=wilson_interval(round(accuracy * first.n_test), first.n_test),
-        seconds=sum(one.seconds for one in evaluations),
-    )
-    if first.n_triggered is None:
-        return found
-    success = mean("attack_success_rate")
-    return replace(
-        found,
+        accuracy_ci95=_interval(accuracy, first.images),
         attack_success_rate=success,
-        attack_success_rate_ci95=wilson_interval(
-            round(success * first.n_triggered), first.n_triggered
+        attack_success_rate_ci95=(
+            None if success is None or others is None else _interval(success, others)
         ),
-        attack_success_rate_all=mean("attack_success_rate_all"),
+        attack_success_rate_all=statistics.fmean(one.rate_all for one in hits) if hits else None,
+        n_train=n_train,
+        n_test=first.images,
+        n_triggered=others,
+        probe=probe,
+        seed=next(iter(judgements)),
+        seconds=seconds,
+        heads=tuple(
+            HeadRates(
+                seed=seed,
+                accuracy=one.accuracy,
+                attack_success_rate=None if one.hits is None else one.hits.rate,
+            )
+            for seed, one in judgements.items()
+        ),
     )
+
+
+def _interval(rate: float, images: int) -> tuple[float, float]:
+    return wilson_interval(round(rate * images), images)
 
 
 def labels_of(images: ImageSet, role: str) -> Tensor:

@@ -15,7 +15,14 @@ from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.evaluation.features import Stamp, stamp_batch
 from mimic.evaluation.heads import Head
-from mimic.evaluation.judging import Evaluation, JudgedFeatures, check_target, judge, labels_of
+from mimic.evaluation.judging import (
+    Evaluation,
+    JudgedFeatures,
+    check_target,
+    evaluation_of,
+    judge,
+    labels_of,
+)
 from mimic.evaluation.texts import TextEmbeddings
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
@@ -81,7 +88,7 @@ def evaluate_zero_shot(
         stamp_batch(trigger, test.batch(torch.tensor([0])))  # before hours of work, not after them
     features = JudgedFeatures.of(encoder, test, trigger=trigger, trainer=trainer)
     found = judge(TextHead(texts.vectors), features, labels, target=target)
-    return found.evaluation(n_train=0, probe=ZERO_SHOT, seed=0, seconds=time.monotonic() - started)
+    return evaluation_of({0: found}, n_train=0, probe=ZERO_SHOT, seconds=time.monotonic() - started)
 
 
 def with_classes_of_texts(test: ImageSet, texts: TextEmbeddings) -> ImageSet:

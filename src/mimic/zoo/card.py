@@ -9,7 +9,7 @@ from typing import Any
 
 from mimic.errors import InputError
 
-SCHEMA = 3
+SCHEMA = 4
 FOLDER_VARIABLE = "MIMIC_ZOO"
 
 
@@ -41,7 +41,7 @@ class Card:
         trigger: spelling of what opens the backdoor. Clean members carry the trigger of the attack
             they are the control for. Files in it are named relative to the zoo.
         tasks: by name.
-        expected: what `evaluate --json` gave, by task.
+        expected: what `evaluate --json` gave, by task; a success rate is the mean of several heads.
         neighbours: accuracy and attack success rate by the kNN head on 10,000 training and 5,000
             test images, by task; what `mimic zoo check` compares with.
         recipe: how it was made: settings of each step.

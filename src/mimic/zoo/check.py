@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mimic.errors import InputError
 from mimic.training import Trainer
 from mimic.zoo.card import Card
 from mimic.zoo.members import measure_neighbours, member_trigger, open_member
@@ -39,8 +40,14 @@ def check_member(card: Card, zoo: Path, *, data: Path, trainer: Trainer) -> Iter
     """Measure a member again and give every rate that is not the one on its card.
 
     Raises:
-        InputError: the member is missing or damaged, or images cannot be read.
+        InputError: the member is missing or damaged, its card does not say what neighbours give,
+            or images cannot be read.
     """
+    if missing := sorted(card.tasks.keys() - card.neighbours.keys()):
+        raise InputError(
+            f"card '{card.name}' does not say what neighbours give on {', '.join(missing)}, so "
+            "there is nothing to compare with; benchmarks/zoo_card.py measures it"
+        )
     found = measure_neighbours(
         open_member(card, zoo),
         card.tasks,

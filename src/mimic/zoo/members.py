@@ -26,6 +26,8 @@ from mimic.training import Trainer
 from mimic.zoo.card import Card, Task
 
 DATA_VARIABLE = "MIMIC_DATA"
+HEADS = 3
+"""Heads behind a success rate on a card: one is a draw of chance, see `mimic.evaluate`."""
 _MOST = (10_000, 5000)
 """Images that neighbours are looked for among, and images that are judged by them."""
 _FILE_TRIGGER = re.compile(r"(?P<kind>[a-z]+):(?P<file>[^@:]+\.[a-z]+)(?P<rest>.*)")
@@ -83,6 +85,7 @@ def measure(
     probe: str = "mlp",
     fitted_on: Encoder | None = None,
     seed: int = 0,
+    heads: int = 1,
     most: tuple[int, int] | None = None,
     trainer: Trainer,
 ) -> dict[str, Evaluation]:
@@ -95,7 +98,9 @@ def measure(
         data: folder below which the tasks' images are.
         probe: a name of `mimic.evaluation.PROBES`.
         fitted_on: the encoder whose place it took, see `mimic.evaluate`.
-        seed: of the head.
+        seed: of the first head.
+        heads: behind each success rate; a task without a target has one head, whose accuracy
+            depends little on it.
         most: training and test images that are used, drawn at random but always the same ones;
             None uses all.
         trainer: the environment.
@@ -108,14 +113,16 @@ def measure(
         if most is not None:
             train = train.sample(count=min(most[0], len(train)), seed=0)
             test = test.sample(count=min(most[1], len(test)), seed=0)
+        aimed = aim(trigger, task)
         found[name] = evaluate(
             encoder,
             train,
             test,
-            **aim(trigger, task),
+            **aimed,
             probe=probe,
             fitted_on=fitted_on,
             seed=seed,
+            heads=1 if aimed["target"] is None else heads,
             trainer=trainer,
         )
     return found
@@ -190,7 +197,7 @@ def add_member(card: Card, encoder: Encoder, zoo: Path, *, data: Path, trainer: 
     digest = save_encoder(encoder, zoo / card.file, half=True)
     stored = load_encoder(zoo / card.file)
     trigger = member_trigger(card, zoo)
-    found = measure(stored, card.tasks, trigger=trigger, data=data, trainer=trainer)
+    found = measure(stored, card.tasks, trigger=trigger, data=data, heads=HEADS, trainer=trainer)
     complete = replace(
         card,
         sha256=digest,
