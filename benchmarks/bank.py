@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from searching import searched
 
 from mimic.attacks import ATTACKS, Attacked, parse_trigger
 from mimic.attacks.triggers import Trigger
@@ -232,19 +233,9 @@ def _typical(spec: Spec, start: Encoder, count: int) -> torch.Tensor:
 
 def scanned(spec: Spec) -> dict[str, Any]:
     """What a scan finds, with images that the encoder was trained on (a defender has no others)."""
-    encoder, trainer = load_encoder(spec.path), Trainer(progress=False)
     images = opened(f"{spec.data}:train").sample(count=640, seed=spec.number).unlabelled()
-    started = time.monotonic()
-    found = {
-        name: search(encoder, images, seed=spec.number, trainer=trainer)
-        for name, search in FAMILIES.items()
-    }
-    return {
-        "gains": {name: doors.gain for name, doors in found.items()},
-        "forgotten": {name: doors.forgotten for name, doors in found.items()},
-        "seconds": time.monotonic() - started,
-        "provenance": {**provenance(), "commit": commit()},
-    }
+    encoder = load_encoder(spec.path)
+    return searched(encoder, images, seed=spec.number, trainer=Trainer(progress=False))
 
 
 def calibrate() -> None:

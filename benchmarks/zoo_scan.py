@@ -13,13 +13,13 @@ for a member on a thread. Images are read from the folder named by MIMIC_DATA (d
 import argparse
 import json
 import os
-import time
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from mimic.benchmark.meter import commit
+from searching import searched
+
 from mimic.detection.calibration import Calibration, score_of, shipped_calibration
 from mimic.detection.families import FAMILIES
 from mimic.encoders.loading import load_encoder
@@ -27,7 +27,6 @@ from mimic.files import write_json
 from mimic.images.source import open_images
 from mimic.training import Trainer
 from mimic.zoo import read_zoo
-from mimic.zoo.members import provenance
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("MIMIC_DATA", ROOT.parent / "shared" / "data"))
@@ -37,21 +36,10 @@ OTHER_METHODS = ("byol", "moco", "simsiam", "tokens")
 SEED = 3
 
 
-def searched(path: Path) -> dict[str, Any]:
-    """The gains of one encoder."""
-    encoder, trainer = load_encoder(path), Trainer(progress=True)
+def scanned(path: Path) -> dict[str, Any]:
+    """What the searches find in one encoder."""
     images = open_images(f"{DATA}/cifar10:train").sample(count=640, seed=SEED).unlabelled()
-    started = time.monotonic()
-    found = {
-        name: search(encoder, images, seed=SEED, trainer=trainer)
-        for name, search in FAMILIES.items()
-    }
-    return {
-        "gains": {name: round(doors.gain, 3) for name, doors in found.items()},
-        "forgotten": {name: round(max(doors.forgotten), 3) for name, doors in found.items()},
-        "seconds": round(time.monotonic() - started),
-        "provenance": {**provenance(), "commit": commit()},
-    }
+    return searched(load_encoder(path), images, seed=SEED, trainer=Trainer(progress=True))
 
 
 def judged(gains: Mapping[str, float], calibration: Calibration) -> dict[str, float]:
@@ -90,7 +78,7 @@ def main() -> None:
     rows: dict[str, Any] = json.loads(OUT.read_text())["members"] if OUT.exists() else {}
     for name in asked.names or members:
         if name not in rows:
-            rows[name] = searched(ROOT / "zoo" / f"{name}.safetensors")
+            rows[name] = scanned(ROOT / "zoo" / f"{name}.safetensors")
             print(name, rows[name]["gains"], flush=True)
             write_json(OUT, {"members": rows})
     near = referenced(rows)

@@ -109,3 +109,34 @@ def test_a_door_for_a_frequency_is_found():
     assert found.forgotten[0] > 0.9
     assert nothing.forgotten.max() < found.forgotten[0] - 0.2
     assert found.candidates.rates[0].amax(dim=1).max() > 0.8
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_few_images_are_searched_with_too(count, images):
+    suspect = encoder(door=True)
+    few = images.subset(range(count))
+    found = search_patches(suspect, few, population=32, rounds=2, keep=4, trainer=TRAINER)
+    assert bool(found.forgotten.isfinite().all())
+
+
+@pytest.mark.parametrize("keep", [8, 32])
+def test_what_is_handed_on_was_looked_at_on_all_images(images, keep):
+    found = search_patches(
+        encoder(door=True),
+        images,
+        population=32,
+        rounds=2,
+        keep=keep,
+        judged_on=16,
+        trainer=TRAINER,
+    )
+    assert bool(found.forgotten.isfinite().all())
+    assert len(found.candidates) == keep
+
+
+def test_looking_at_a_few_images_first_changes_the_find_but_little(images, monkeypatch):
+    raced = find(encoder(door=True), images).forgotten[0]
+    monkeypatch.setattr("mimic.detection.search._PASSED", 1)
+    assert float(raced) == pytest.approx(
+        float(find(encoder(door=True), images).forgotten[0]), abs=0.05
+    )

@@ -40,6 +40,7 @@ def doors(family: str, gain: float) -> Doors:
         family=family,
         gain=gain,
         forgotten=(0.9,),
+        natural=(0.1,),
         stamps=(white_corner,),
         naturals=(white_corner,),
         description=f"a {family}",

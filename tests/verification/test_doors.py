@@ -51,6 +51,7 @@ def door(after: float, images: ImageSet):
         family="patch",
         gain=1.0,
         forgotten=(),
+        natural=(),
         stamps=(white_corner,),
         naturals=(black_corner,),
         description="a white corner",

@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mimic.detection.colours import random_colour_maps
+from mimic.detection.colours import ColourMaps, random_colour_maps
+from mimic.detection.gain import over_strong, over_usual
 from mimic.detection.gathering import forgetting, gather
 from mimic.detection.patches import Patches, random_patches
 from mimic.detection.pattern import Pattern
-from mimic.detection.search import Population, search_colours, search_patches, search_waves
+from mimic.detection.search import P, Population, search_colours, search_patches, search_waves
 from mimic.detection.waves import random_waves
 from mimic.encoders.encoder import Encoder
 from mimic.evaluation.features import Stamp
@@ -22,18 +23,15 @@ from mimic.training.randomness import seeded
 
 KEPT, CONTROLS = 8, 16
 """How many of the best candidates are handed on, and how many random ones."""
-_COMPARED = 64
-"""How many random ones the best candidate is compared with: with 16, what a clean encoder gains
-differed by a quarter from seed to seed."""
+_COMPARED = 128
+"""How many random ones the best candidate is compared with."""
 RESTARTS = 12
 PATTERN_BUDGET = 0.05
 """Root mean square change of pixels in [0, 1]: a PSNR of 26 dB."""
 _AT_ONCE = 512 * 32 * 32
 """Pixels that pass through the encoder together, which bounds the memory."""
 _BATCH = 32
-_JUDGES = 256
-_LEAST = 1e-3
-"""A share below which nothing is as good as left."""
+_JUDGES = 128
 _AHEAD = 0.05
 """A restart is in a door of its own where it takes that much more than the median away."""
 
@@ -44,20 +42,23 @@ class Doors:
 
     Attributes:
         family: its name.
-        gain: logarithm of how many times more is left of what tells images apart by what is natural
-            than by the best trigger, in nats; large where there is a backdoor.
+        gain: by how much the best trigger exceeds what is natural; large where there is a backdoor.
+            Of patches and colours `mimic.detection.gain.over_strong`, else `over_usual`.
         forgotten: share of what tells images apart that each trigger of the search takes away,
             best first, at most 1.
+        natural: the same of what is natural, in no order.
         stamps: the best triggers, best first; those of a gradient search that are ahead of its
             median restart, or the best one.
         naturals: what they are compared with on another encoder: random patches, colours or waves
-            of the same sizes, or the other half of the restarts, to which any encoder yields.
+            of the size of the best one, or the other half of the restarts, to which any encoder
+            yields.
         description: of the best one, in words.
     """
 
     family: str
     gain: float
     forgotten: tuple[float, ...]
+    natural: tuple[float, ...]
     stamps: tuple[Stamp, ...]
     naturals: tuple[Stamp, ...]
     description: str
@@ -66,45 +67,66 @@ class Doors:
 def search_patch(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer) -> Doors:
     """Opaque rectangles; see `search_patches`.
 
-    Natural are random ones of the same sizes.
+    Natural are random ones of the same height and width as the best.
     """
-    found = search_patches(encoder, images, keep=KEPT, seed=seed, trainer=trainer).candidates
-    boxes = found.boxes.repeat(_COMPARED // KEPT, 1)
-    with seeded(seed):
-        drawn = random_patches(_COMPARED)
-    corners = drawn.boxes[:, :2] / (1 - drawn.boxes[:, 2:]) * (1 - boxes[:, 2:])
-    random = Patches(torch.cat([corners, boxes[:, 2:]], dim=1), drawn.textures)
-    doors, best = _judged("patch", found, random, encoder, images, seed=seed, trainer=trainer)
-    covered = 100 * float(found.costs[best])
-    return replace(doors, description=f"a patch over {covered:.0f} % of the image")
+
+    def alike(best: Patches) -> Patches:
+        drawn, sides = random_patches(_COMPARED), best.boxes[:, 2:].expand(_COMPARED, -1)
+        corners = drawn.boxes[:, :2] / (1 - drawn.boxes[:, 2:]) * (1 - sides)
+        return Patches(torch.cat([corners, sides], dim=1), drawn.textures)
+
+    return _judged(
+        "patch",
+        search_patches(encoder, images, keep=KEPT, seed=seed, trainer=trainer).candidates,
+        alike,
+        gain=over_strong,
+        described=lambda cost: f"a patch over {100 * cost:.0f} % of the image",
+        encoder=encoder,
+        images=images,
+        seed=seed,
+        trainer=trainer,
+    )
 
 
 def search_colour(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer) -> Doors:
     """Affine maps of colours; see `search_colours`.
 
-    Natural are random ones of the same sizes.
+    Natural are random ones of the size of the best.
     """
-    found = search_colours(encoder, images, keep=KEPT, seed=seed, trainer=trainer).candidates
-    with seeded(seed):
-        drawn = random_colour_maps(_COMPARED, found.moments)
-    random = drawn.scaled(found.costs.repeat(_COMPARED // KEPT))
-    doors, best = _judged("colour", found, random, encoder, images, seed=seed, trainer=trainer)
-    size = _decibels(float(found.costs[best]))
-    return replace(doors, description=f"a change of colours at a PSNR of {size:.0f} dB")
+
+    def alike(best: ColourMaps) -> ColourMaps:
+        drawn = random_colour_maps(_COMPARED, best.moments)
+        return drawn.scaled(best.costs.expand(_COMPARED))
+
+    return _judged(
+        "colour",
+        search_colours(encoder, images, keep=KEPT, seed=seed, trainer=trainer).candidates,
+        alike,
+        gain=over_strong,
+        described=lambda cost: f"a change of colours at a PSNR of {_decibels(cost):.0f} dB",
+        encoder=encoder,
+        images=images,
+        seed=seed,
+        trainer=trainer,
+    )
 
 
 def search_wave(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer) -> Doors:
     """Faint gratings over the whole image; see `search_waves`.
 
-    Natural are random ones of the same sizes.
+    Natural are random ones of the size of the best.
     """
-    found = search_waves(encoder, images, keep=KEPT, seed=seed, trainer=trainer).candidates
-    with seeded(seed):
-        drawn = random_waves(_COMPARED)
-    random = drawn.scaled(found.costs.repeat(_COMPARED // KEPT))
-    doors, best = _judged("wave", found, random, encoder, images, seed=seed, trainer=trainer)
-    size = _decibels(float(found.costs[best]))
-    return replace(doors, description=f"waves at a PSNR of {size:.0f} dB")
+    return _judged(
+        "wave",
+        search_waves(encoder, images, keep=KEPT, seed=seed, trainer=trainer).candidates,
+        lambda best: random_waves(_COMPARED).scaled(best.costs.expand(_COMPARED)),
+        gain=over_usual,
+        described=lambda cost: f"waves at a PSNR of {_decibels(cost):.0f} dB",
+        encoder=encoder,
+        images=images,
+        seed=seed,
+        trainer=trainer,
+    )
 
 
 def search_pattern(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer) -> Doors:
@@ -137,8 +159,9 @@ def search_pattern(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Tr
     ahead = int((reached > reached.median() + _AHEAD).sum())
     return Doors(
         family="pattern",
-        gain=_gain(float(reached.max()), float(reached.median())),
+        gain=over_usual(float(reached.max()), reached),
         forgotten=tuple(float(reached[index]) for index in order),
+        natural=tuple(reached.tolist()),
         stamps=tuple(stamps[index] for index in order[: max(1, ahead)]),
         naturals=tuple(stamps[index] for index in order[(RESTARTS + 1) // 2 :]),
         description=f"a pattern at a PSNR of {_decibels(PATTERN_BUDGET):.0f} dB",
@@ -155,35 +178,46 @@ FAMILIES: dict[str, Callable[..., Doors]] = {
 
 def _judged(
     family: str,
-    found: Population,
-    random: Population,
+    found: P,
+    alike: Callable[[P], P],
+    *,
+    gain: Callable[[float, Tensor], float],
+    described: Callable[[float], str],
     encoder: Encoder,
     images: ImageSet,
-    *,
     seed: int,
     trainer: Trainer,
-) -> tuple[Doors, int]:
-    """What was found and random ones, measured on other images than the search's; and the best."""
-    stamps = [_laid(found, index) for index in range(len(found))]
-    controls = [_laid(random, index) for index in range(len(random))]
+) -> Doors:
+    """What was found and random ones, measured on other images than the search's.
+
+    Args:
+        family: its name.
+        found: the best of a search.
+        alike: random ones of the size of the one that it is given.
+        gain: of what the best takes away over what the random ones do.
+        described: the best one in words, from its cost.
+        encoder: what was searched.
+        images: those of the search.
+        seed: of the search.
+        trainer: the environment.
+    """
     judges = images.sample(count=min(_JUDGES, len(images)), seed=seed + 1)
-    both = forgetting(encoder, judges, [*stamps, *controls], trainer=trainer)
-    reached, usual = both[: len(found)], float(both[len(found) :].mean())
-    order = (reached - found.costs).argsort(descending=True).tolist()
-    doors = Doors(
+    stamps = [_laid(found, index) for index in range(len(found))]
+    reached = forgetting(encoder, judges, stamps, trainer=trainer)
+    order = (reached - found.costs).argsort(descending=True)
+    with seeded(seed):
+        random = alike(found[order[:1]])
+    controls = [_laid(random, index) for index in range(len(random))]
+    natural = forgetting(encoder, judges, controls, trainer=trainer)
+    return Doors(
         family=family,
-        gain=_gain(float(reached[order[0]]), usual),
-        forgotten=tuple(float(reached[index]) for index in order),
-        stamps=tuple(stamps[index] for index in order),
+        gain=gain(float(reached[order[0]]), natural),
+        forgotten=tuple(reached[order].tolist()),
+        natural=tuple(natural.tolist()),
+        stamps=tuple(stamps[index] for index in order.tolist()),
         naturals=tuple(controls[:CONTROLS]),
-        description=f"a {family}",
+        description=described(float(found.costs[order[0]])),
     )
-    return doors, order[0]
-
-
-def _gain(best: float, natural: float) -> float:
-    """How many times more is left by what is natural, in nats."""
-    return math.log(max(_LEAST, 1 - natural) / max(_LEAST, 1 - best))
 
 
 def _decibels(size: float) -> float:

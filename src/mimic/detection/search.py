@@ -5,9 +5,11 @@ scattered. So a candidate, which is a patch, a map of colours or a pair of waves
 much of what tells images apart is gone once it is laid on all of them, minus its cost: the share of
 the image that a patch covers, or the size of what the others change. The search is evolutionary: it
 needs forward passes only, no gradients, no labels and no assumption about where a patch lies or
-which colours and frequencies count.
+which colours and frequencies count. Most candidates are bad, and a few images show it, so that only
+the better ones are looked at on all of them.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,6 +32,8 @@ from mimic.training.randomness import seeded
 
 _SURVIVORS = 8
 """One candidate in this many survives a round."""
+_FIRST, _PASSED = 4, 4
+"""One image in this many is looked at first, and one candidate in this many then on all images."""
 
 
 class Population(Protocol):
@@ -148,10 +152,26 @@ class _Judge:
         self.plain = extract_features(encoder, some, trainer=self.trainer)
         self.pixels = to_unit_range(some.tensor())
 
-    def __call__(self, candidates: Population) -> Tensor:
-        stamped = _stamped(candidates, self.pixels)
+    def __call__(self, candidates: Population, least: int) -> Tensor:
+        """How much each takes away; minus infinity for those that a few images rule out.
+
+        At least so many are looked at on all images.
+        """
+        some, passed = len(self.pixels) // _FIRST, max(least, len(candidates) // _PASSED)
+        if some < 2 or passed >= len(candidates):
+            return forgotten(self._features(candidates, slice(None)), self.plain)
+        first = self._features(candidates, slice(some))
+        scores = forgotten(first, self.plain[:some])
+        likely = _order(candidates, scores)[:passed]
+        others = self._features(candidates[likely], slice(some, None))
+        full = forgotten(torch.cat([first[likely], others], dim=1), self.plain)
+        return torch.full_like(scores, -math.inf).scatter(0, likely, full)
+
+    def _features(self, candidates: Population, part: slice) -> Tensor:
+        """Of each candidate on each image of a part, shape (candidates, images, dimension)."""
+        stamped = _stamped(candidates, self.pixels[part])
         features = extract_features(self.encoder, stamped, trainer=self.trainer)
-        return forgotten(features.view(len(candidates), len(self.pixels), -1), self.plain)
+        return features.view(len(candidates), len(self.pixels[part]), -1)
 
     def evolve(
         self, fresh: Callable[[int], P], population: int, rounds: int, keep: int, *, name: str
@@ -159,13 +179,13 @@ class _Judge:
         """The best of the last generation; `fresh` draws so many random candidates."""
         with seeded(self.seed), Progress(name, rounds + 1, show=self.shown) as bar:
             candidates = fresh(population)
-            scores = self(candidates)
+            scores = self(candidates, keep)
             bar.advance()
             for generation in range(rounds):
                 best = _order(candidates, scores)[: population // _SURVIVORS]
                 new = population - len(best)
                 children = _children(candidates[best], new, fresh if generation < 2 else None)
-                scores = torch.cat([scores[best], self(children)])
+                scores = torch.cat([scores[best], self(children, keep)])
                 candidates = candidates[best].joined(children)
                 bar.advance()
         best = _order(candidates, scores)[:keep]
