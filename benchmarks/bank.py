@@ -235,7 +235,7 @@ def scanned(spec: Spec) -> dict[str, Any]:
     """What a scan finds, with images that the encoder was trained on (a defender has no others)."""
     images = opened(f"{spec.data}:train").sample(count=640, seed=spec.number).unlabelled()
     encoder = load_encoder(spec.path)
-    return searched(encoder, images, seed=spec.number, trainer=Trainer(progress=False))
+    return searched(encoder, images, {}, seed=spec.number, trainer=Trainer(progress=False))
 
 
 def calibrate() -> None:

@@ -9,29 +9,40 @@ from typing import Any
 import torch
 
 from mimic.benchmark.meter import commit
-from mimic.detection.families import FAMILIES, Doors
+from mimic.detection.families import FAMILIES, Doors, search_mark
 from mimic.encoders.encoder import Encoder
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
 from mimic.zoo.members import provenance
 
+SEARCHES = FAMILIES | {"mark": search_mark}
 QUANTILES = torch.linspace(0, 1, 21)
 """Which quantiles of what random triggers take away are kept."""
 
 
-def searched(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer) -> dict[str, Any]:
-    """Gains of all families, and what is behind them."""
+def searched(
+    encoder: Encoder, images: ImageSet, known: dict[str, Any], *, seed: int, trainer: Trainer
+) -> dict[str, Any]:
+    """Gains of all families, and what is behind them; families that are known already are kept."""
     started = time.monotonic()
     found = {
         name: search(encoder, images, seed=seed, trainer=trainer)
-        for name, search in FAMILIES.items()
+        for name, search in SEARCHES.items()
+        if name not in known.get("gains", {})
     }
+    gains = known.get("gains", {}) | {name: round(one.gain, 4) for name, one in found.items()}
+    searches = known.get("searches", {}) | {name: _facts(one) for name, one in found.items()}
     return {
-        "gains": {name: round(doors.gain, 4) for name, doors in found.items()},
-        "searches": {name: _facts(doors) for name, doors in found.items()},
-        "seconds": round(time.monotonic() - started),
+        "gains": {name: gains[name] for name in SEARCHES},
+        "searches": {name: searches[name] for name in SEARCHES},
+        "seconds": known.get("seconds", 0) + round(time.monotonic() - started),
         "provenance": {**provenance(), "commit": commit()},
     }
+
+
+def complete(row: dict[str, Any]) -> bool:
+    """Whether all families were searched."""
+    return set(SEARCHES) <= set(row.get("gains", {}))
 
 
 def _facts(doors: Doors) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from searching import searched
+from searching import complete, searched
 
 from mimic.detection.calibration import Calibration, score_of, shipped_calibration
 from mimic.detection.families import FAMILIES
@@ -36,10 +36,10 @@ OTHER_METHODS = ("byol", "moco", "simsiam", "tokens")
 SEED = 3
 
 
-def scanned(path: Path) -> dict[str, Any]:
+def scanned(path: Path, known: dict[str, Any]) -> dict[str, Any]:
     """What the searches find in one encoder."""
     images = open_images(f"{DATA}/cifar10:train").sample(count=640, seed=SEED).unlabelled()
-    return searched(load_encoder(path), images, seed=SEED, trainer=Trainer(progress=True))
+    return searched(load_encoder(path), images, known, seed=SEED, trainer=Trainer(progress=True))
 
 
 def judged(gains: Mapping[str, float], calibration: Calibration) -> dict[str, float]:
@@ -77,8 +77,9 @@ def main() -> None:
     members = read_zoo(ROOT / "zoo")
     rows: dict[str, Any] = json.loads(OUT.read_text())["members"] if OUT.exists() else {}
     for name in asked.names or members:
-        if name not in rows:
-            rows[name] = scanned(ROOT / "zoo" / f"{name}.safetensors")
+        known = rows.get(name, {})
+        if not complete(known):
+            rows[name] = scanned(ROOT / "zoo" / f"{name}.safetensors", known)
             print(name, rows[name]["gains"], flush=True)
             write_json(OUT, {"members": rows})
     near = referenced(rows)

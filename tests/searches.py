@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mimic.detection import families
-from mimic.detection.search import search_colours, search_patches, search_waves
+from mimic.detection.search import search_colours, search_marks, search_patches, search_waves
 from mimic.encoders.encoder import Encoder
 from mimic.images.imageset import ImageSet
 
@@ -20,6 +20,7 @@ def shorten_searches(monkeypatch: pytest.MonkeyPatch, **settings: int) -> None:
     for search in (search_patches, search_colours, search_waves):
         for module in ("mimic.defenses.mimic", "mimic.detection.families"):
             monkeypatch.setattr(f"{module}.{search.__name__}", partial(search, **settings))
+    monkeypatch.setattr(families, "search_marks", partial(search_marks, **settings))
     monkeypatch.setattr(families, "_COMPARED", families.KEPT)
     monkeypatch.setattr("mimic.defenses.mimic.uncrowded", _all_of_them)
 

@@ -5,9 +5,11 @@ import torch
 
 from mimic.detection import families
 from mimic.detection.families import (
+    CONTROLS,
     FAMILIES,
     KEPT,
     search_colour,
+    search_mark,
     search_patch,
     search_pattern,
     search_wave,
@@ -58,6 +60,14 @@ def test_a_gradient_search_tells_how_far_its_best_restart_is_ahead(with_door, no
     left = (1 - reached).double()
     assert doors.gain == pytest.approx(float((left[len(left) // 2] / left[0]).log()), abs=1e-3)
     assert list(doors.forgotten) == sorted(doors.forgotten, reverse=True)
+
+
+def test_a_mark_has_as_many_natural_ones_as_are_kept(with_door, noise):
+    doors = search_mark(with_door, noise, seed=0, trainer=TRAINER)
+    assert len(doors.stamps) == len(doors.forgotten) == KEPT
+    assert len(doors.naturals) == len(doors.natural) == CONTROLS
+    assert doors.gain > 0
+    assert doors.description.startswith("a mark over")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

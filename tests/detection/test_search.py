@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from mimic.detection.search import search_colours, search_patches, search_waves
+from mimic.detection.search import (
+    search_colours,
+    search_marks,
+    search_patches,
+    search_waves,
+)
 from mimic.encoders.encoder import Encoder
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
@@ -35,19 +40,19 @@ def find(suspect: Encoder, images: ImageSet, seed: int = 0):
 
 def test_a_planted_trigger_is_found(images):
     found = find(encoder(door=True), images)
-    assert found.forgotten[0] > 0.95
+    assert found.reached[0] > 0.95
     laid, _ = found.candidates[torch.tensor([0])].lay(torch.zeros(1, 3, 16, 16))
     assert laid[0, :, 8:12, 8:12].mean() > 0.7
 
 
 def test_an_encoder_without_a_door_concentrates_less(images):
     clean, bad = find(encoder(door=False), images), find(encoder(door=True), images)
-    assert clean.forgotten.max() < bad.forgotten.max() - 0.2
+    assert clean.reached.max() < bad.reached.max() - 0.2
 
 
 def test_best_patches_come_first(images):
     found = find(encoder(door=True), images)
-    scores = found.forgotten - found.candidates.costs
+    scores = found.reached - found.candidates.costs
     assert torch.equal(scores, scores.sort(descending=True).values)
 
 
@@ -76,7 +81,7 @@ def test_what_is_forgotten_is_one_minus_the_slope_of_changed_on_plain_features(i
         after = nn.functional.normalize(suspect(rounded).double(), dim=1)
     before, after = before - before.mean(dim=0), after - after.mean(dim=0)
     share = 1 - (before * after).sum() / before.square().sum()
-    assert found.forgotten[0].item() == pytest.approx(share.item(), abs=1e-4)
+    assert found.reached[0].item() == pytest.approx(share.item(), abs=1e-4)
 
 
 def find_colours(images: ImageSet, *, door: bool):
@@ -91,9 +96,9 @@ def test_a_door_for_colours_is_found():
     pixels = (0.25 + 0.5 * base + tint).clamp(0, 1).mul(255).to(torch.uint8)
     images = ImageSet.from_tensor(pixels)
     bad, clean = (find_colours(images, door=door) for door in (True, False))
-    assert bad.forgotten[0] > 0.9
-    assert clean.forgotten.max() < bad.forgotten.max() - 0.2
-    scores = bad.forgotten - bad.candidates.costs
+    assert bad.reached[0] > 0.9
+    assert clean.reached.max() < bad.reached.max() - 0.2
+    scores = bad.reached - bad.candidates.costs
     assert torch.equal(scores, scores.sort(descending=True).values)
 
 
@@ -106,8 +111,8 @@ def test_a_door_for_a_frequency_is_found():
         search_waves(one, images, population=128, rounds=6, keep=8, trainer=TRAINER)
         for one in (bad, clean)
     )
-    assert found.forgotten[0] > 0.9
-    assert nothing.forgotten.max() < found.forgotten[0] - 0.2
+    assert found.reached[0] > 0.9
+    assert nothing.reached.max() < found.reached[0] - 0.2
     assert found.candidates.rates[0].amax(dim=1).max() > 0.8
 
 
@@ -116,7 +121,7 @@ def test_a_few_images_are_searched_with_too(count, images):
     suspect = encoder(door=True)
     few = images.subset(range(count))
     found = search_patches(suspect, few, population=32, rounds=2, keep=4, trainer=TRAINER)
-    assert bool(found.forgotten.isfinite().all())
+    assert bool(found.reached.isfinite().all())
 
 
 @pytest.mark.parametrize("keep", [8, 32])
@@ -130,13 +135,50 @@ def test_what_is_handed_on_was_looked_at_on_all_images(images, keep):
         judged_on=16,
         trainer=TRAINER,
     )
-    assert bool(found.forgotten.isfinite().all())
+    assert bool(found.reached.isfinite().all())
     assert len(found.candidates) == keep
 
 
 def test_looking_at_a_few_images_first_changes_the_find_but_little(images, monkeypatch):
-    raced = find(encoder(door=True), images).forgotten[0]
+    raced = find(encoder(door=True), images).reached[0]
     monkeypatch.setattr("mimic.detection.search._PASSED", 1)
     assert float(raced) == pytest.approx(
-        float(find(encoder(door=True), images).forgotten[0]), abs=0.05
+        float(find(encoder(door=True), images).reached[0]), abs=0.05
     )
+
+
+class Marked(nn.Module):
+    """Looks at a coarse picture; a white corner has a feature of its own, and hides nothing."""
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.strength = strength
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        corner = images[:, :, 8:12, 8:12].mean(dim=(1, 2, 3))
+        mark = self.strength * (corner - 0.6).clamp_min(0)
+        seen = nn.functional.avg_pool2d(images, 4).flatten(1) - 0.5
+        return torch.cat([seen, mark[:, None]], dim=1)
+
+
+def test_a_mark_that_hides_nothing_is_found():
+    coarse = torch.rand(24, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    images = ImageSet.from_tensor(
+        coarse.mul(180).repeat_interleave(4, 2).repeat_interleave(4, 3).to(torch.uint8)
+    )
+    marks = {
+        strength: search_marks(
+            Encoder(Marked(strength)).eval(),
+            images,
+            population=64,
+            rounds=4,
+            keep=8,
+            judged_on=16,
+            trainer=TRAINER,
+        )
+        for strength in (0.0, 20.0)
+    }
+    found = marks[20.0]
+    assert found.reached[0] > 2 * marks[0.0].reached[0]
+    laid, _ = found.candidates[torch.tensor([0])].lay(torch.zeros(1, 3, 16, 16))
+    assert laid[0, :, 8:12, 8:12].mean() > 0.7

@@ -8,14 +8,23 @@ import torch
 from torch import Tensor
 
 from mimic.detection.colours import ColourMaps, random_colour_maps
+from mimic.detection.displacement import displaced
 from mimic.detection.gain import over_strong, over_usual
 from mimic.detection.gathering import forgetting, gather
 from mimic.detection.patches import Patches, random_patches
 from mimic.detection.pattern import Pattern
-from mimic.detection.search import P, Population, search_colours, search_patches, search_waves
+from mimic.detection.search import (
+    DISPLACEMENT,
+    P,
+    Population,
+    search_colours,
+    search_marks,
+    search_patches,
+    search_waves,
+)
 from mimic.detection.waves import random_waves
 from mimic.encoders.encoder import Encoder
-from mimic.evaluation.features import Stamp
+from mimic.evaluation.features import Stamp, extract_features
 from mimic.images.imageset import ImageSet
 from mimic.images.pixels import through_floats
 from mimic.training import Trainer
@@ -43,9 +52,10 @@ class Doors:
     Attributes:
         family: its name.
         gain: by how much the best trigger exceeds what is natural; large where there is a backdoor.
-            Of patches and colours `mimic.detection.gain.over_strong`, else `over_usual`.
+            Of patches and colours `mimic.detection.gain.over_strong`, of patterns and waves
+            `over_usual`; of marks `mimic.detection.displacement.displaced` itself.
         forgotten: share of what tells images apart that each trigger of the search takes away,
-            best first, at most 1.
+            at most 1, in the order of the triggers.
         natural: the same of what is natural, in no order.
         stamps: the best triggers, best first; those of a gradient search that are ahead of its
             median restart, or the best one.
@@ -69,16 +79,10 @@ def search_patch(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trai
 
     Natural are random ones of the same height and width as the best.
     """
-
-    def alike(best: Patches) -> Patches:
-        drawn, sides = random_patches(_COMPARED), best.boxes[:, 2:].expand(_COMPARED, -1)
-        corners = drawn.boxes[:, :2] / (1 - drawn.boxes[:, 2:]) * (1 - sides)
-        return Patches(torch.cat([corners, sides], dim=1), drawn.textures)
-
     return _judged(
         "patch",
         search_patches(encoder, images, keep=KEPT, seed=seed, trainer=trainer).candidates,
-        alike,
+        lambda best: _of_size(best, _COMPARED),
         gain=over_strong,
         described=lambda cost: f"a patch over {100 * cost:.0f} % of the image",
         encoder=encoder,
@@ -126,6 +130,41 @@ def search_wave(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Train
         images=images,
         seed=seed,
         trainer=trainer,
+    )
+
+
+def search_mark(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer) -> Doors:
+    """Opaque rectangles that move features to where those of no image lie; see `search_marks`.
+
+    Networks that were trained on poisoned images know the trigger by a feature of its own, which
+    does not make them forget the image. Natural are random ones of the same size as the best.
+    """
+    found = search_marks(encoder, images, keep=KEPT, seed=seed, trainer=trainer).candidates
+    judges = images.sample(count=min(_JUDGES, len(images)), seed=seed + 1)
+    stamps = [_laid(found, index) for index in range(len(found))]
+    natural = extract_features(encoder, images, trainer=trainer)
+    moved = torch.stack(
+        [
+            displaced(extract_features(encoder, judges, trigger=stamp, trainer=trainer), natural)
+            for stamp in stamps
+        ]
+    )
+    order = (moved / DISPLACEMENT - found.costs).argsort(descending=True).tolist()
+    best = found[torch.tensor(order[:1])]
+    with seeded(seed):
+        random = _of_size(best, CONTROLS)
+    controls = [_laid(random, index) for index in range(len(random))]
+    stamps = [stamps[index] for index in order]
+    reached = forgetting(encoder, judges, [*stamps, *controls], trainer=trainer).tolist()
+    size, distance = 100 * float(best.costs), float(moved[order[0]])
+    return Doors(
+        family="mark",
+        gain=distance,
+        forgotten=tuple(reached[: len(stamps)]),
+        natural=tuple(reached[len(stamps) :]),
+        stamps=tuple(stamps),
+        naturals=tuple(controls),
+        description=f"a mark over {size:.0f} % of the image",
     )
 
 
@@ -218,6 +257,13 @@ def _judged(
         naturals=tuple(controls[:CONTROLS]),
         description=described(float(found.costs[order[0]])),
     )
+
+
+def _of_size(patch: Patches, count: int) -> Patches:
+    """Random patches of the height and width of one."""
+    drawn, sides = random_patches(count), patch.boxes[:, 2:].expand(count, -1)
+    corners = drawn.boxes[:, :2] / (1 - drawn.boxes[:, 2:]) * (1 - sides)
+    return Patches(torch.cat([corners, sides], dim=1), drawn.textures)
 
 
 def _decibels(size: float) -> float:

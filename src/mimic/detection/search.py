@@ -1,4 +1,4 @@
-"""Search for the change that makes an encoder forget what the image shows.
+"""Search for the change that makes an encoder forget what the image shows, or that marks it.
 
 Under the trigger of a backdoor features no longer follow the image: they are all alike, or
 scattered. So a candidate, which is a patch, a map of colours or a pair of waves, is scored by how
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from mimic.detection.colours import ColourMaps, colour_moments, random_colour_maps
+from mimic.detection.displacement import displaced
 from mimic.detection.forgetting import forgotten
 from mimic.detection.patches import Patches, random_patches
 from mimic.detection.waves import Waves, random_waves
@@ -32,6 +33,8 @@ from mimic.training.randomness import seeded
 
 _SURVIVORS = 8
 """One candidate in this many survives a round."""
+DISPLACEMENT = 10
+"""Standard deviations of a displacement that outweigh the cost of a whole image."""
 _FIRST, _PASSED = 4, 4
 """One image in this many is looked at first, and one candidate in this many then on all images."""
 
@@ -67,12 +70,13 @@ class Found(Generic[P]):
 
     Attributes:
         candidates: what was found.
-        forgotten: share of what tells images apart that each takes away, shape (n,), at most 1;
-            near 0 for one that changes nothing, near 1 for a backdoor's trigger.
+        reached: what each does on the images of the search, shape (n,): the share of what tells
+            images apart that it takes away, at most 1, near 0 for one that changes nothing and near
+            1 for a backdoor's trigger. Of marks, how far it moves features, see `search_marks`.
     """
 
     candidates: P
-    forgotten: Tensor
+    reached: Tensor
 
 
 def search_patches(
@@ -138,12 +142,45 @@ def search_waves(
     return judge.evolve(random_waves, population, rounds, keep, name="search waves")
 
 
+def search_marks(
+    encoder: Encoder,
+    images: ImageSet,
+    *,
+    population: int = 512,
+    rounds: int = 6,
+    keep: int = 64,
+    judged_on: int = 32,
+    seed: int = 0,
+    trainer: Trainer | None = None,
+) -> Found[Patches]:
+    """Find patches that move features to where those of no image lie; see `displaced`.
+
+    Arguments are those of `search_patches`; all images count as plain ones.
+
+    Returns:
+        The `keep` best patches of the last generation; what they reach is the displacement in units
+        of `DISPLACEMENT` standard deviations.
+    """
+    judge = _Judge(encoder, images, judged_on, seed, trainer)
+    natural = extract_features(encoder, images, trainer=judge.trainer)
+    judge.measure = lambda changed, _: displaced(changed, natural) / DISPLACEMENT
+    return judge.evolve(random_patches, population, rounds, keep, name="search marks")
+
+
+Measure = Callable[[Tensor, Tensor], Tensor]
+"""Features of changed images (candidates, images, dimension) and of the images as they are (images,
+dimension) to one number for each candidate."""
+
+
 class _Judge:
     """Measures what candidates do to the features of some images, and breeds from the best."""
+
+    measure: Measure
 
     def __init__(
         self, encoder: Encoder, images: ImageSet, count: int, seed: int, trainer: Trainer | None
     ) -> None:
+        self.measure = forgotten
         some = images.sample(count=min(count, len(images)), seed=seed)
         self.encoder = encoder
         self.seed = seed
@@ -153,18 +190,18 @@ class _Judge:
         self.pixels = to_unit_range(some.tensor())
 
     def __call__(self, candidates: Population, least: int) -> Tensor:
-        """How much each takes away; minus infinity for those that a few images rule out.
+        """What each reaches; minus infinity for those that a few images rule out.
 
         At least so many are looked at on all images.
         """
         some, passed = len(self.pixels) // _FIRST, max(least, len(candidates) // _PASSED)
         if some < 2 or passed >= len(candidates):
-            return forgotten(self._features(candidates, slice(None)), self.plain)
+            return self.measure(self._features(candidates, slice(None)), self.plain)
         first = self._features(candidates, slice(some))
-        scores = forgotten(first, self.plain[:some])
+        scores = self.measure(first, self.plain[:some])
         likely = _order(candidates, scores)[:passed]
         others = self._features(candidates[likely], slice(some, None))
-        full = forgotten(torch.cat([first[likely], others], dim=1), self.plain)
+        full = self.measure(torch.cat([first[likely], others], dim=1), self.plain)
         return torch.full_like(scores, -math.inf).scatter(0, likely, full)
 
     def _features(self, candidates: Population, part: slice) -> Tensor:
@@ -189,7 +226,7 @@ class _Judge:
                 candidates = candidates[best].joined(children)
                 bar.advance()
         best = _order(candidates, scores)[:keep]
-        return Found(candidates=candidates[best], forgotten=scores[best])
+        return Found(candidates=candidates[best], reached=scores[best])
 
 
 def _order(candidates: Population, scores: Tensor) -> Tensor:
