@@ -77,7 +77,8 @@ def weakness(card: Card) -> tuple[str, ...]:
     if not card.backdoored or best is None or best["attack_success_rate"] >= STRONG:
         return ()
     rates = [100 * head["attack_success_rate"] for head in best["heads"]]
-    heads = f"{len(rates)} heads give {min(rates):.1f} to {max(rates):.1f} %"
+    spread = f"{len(rates)} heads: {min(rates):.1f} to {max(rates):.1f} %"
+    heads = "one head" if len(rates) == 1 else spread
     return (f"weak: its attack success is {100 * best['attack_success_rate']:.1f} % ({heads})",)
 
 
