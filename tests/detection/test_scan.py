@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mimic.detection.calibration import LEAST, Calibration
+from mimic.detection.displacement import displaced
 from mimic.detection.families import FAMILIES
 from mimic.detection.scan import calibrate, scan
 from mimic.errors import InputError
@@ -54,6 +55,15 @@ def test_the_cosines_are_those_of_all_pairs(with_door, noise, usual):
     others = ~torch.eye(len(features), dtype=torch.bool)
     assert found.cosine_before == pytest.approx(float(pairs[others].mean()), abs=1e-6)
     assert found.cosine_after["patch"] > found.cosine_before
+
+
+def test_the_displacements_are_those_of_the_best_triggers(with_door, noise, usual):
+    found = scan(with_door, noise, calibration=usual, trainer=TRAINER)
+    plain = extract_features(with_door, noise, trainer=TRAINER)
+    for doors in found.doors:
+        changed = extract_features(with_door, noise, trigger=doors.stamps[0], trainer=TRAINER)
+        expected = pytest.approx(float(displaced(changed, plain)), rel=1e-4)
+        assert found.displaced[doors.family] == expected
 
 
 def test_everything_is_json(with_door, noise, usual):

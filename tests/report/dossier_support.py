@@ -42,6 +42,7 @@ def found_trigger(family: str, p_value: float) -> dict[str, Any]:
         "forgotten": [0.951, 0.9],
         "cosine_before": 0.53,
         "cosine_after": 0.98,
+        "displaced": 3.4,
     }
 
 

@@ -56,6 +56,7 @@ def scan(verdict: Any = "suspicious") -> Scan:
         p_values={"pattern": 0.5, "patch": 0.04},
         cosine_before=0.1,
         cosine_after={"pattern": 0.2, "patch": 0.99},
+        displaced={"pattern": 1.5, "patch": 3.0},
         images_used=64,
         calibration="clean encoders of one's own",
         seconds=1.0,

@@ -9,7 +9,7 @@ import pytest
 from mimic.report.dossier.page import dossier_page
 from mimic.report.page import render
 
-from .dossier_support import canary, dossier, scanned, verified
+from .dossier_support import canary, dossier, found_trigger, scanned, verified
 from .elements import Elements
 
 EVIL = '<script>alert(1)</script>"onerror=x'
@@ -73,6 +73,13 @@ def test_a_clean_scan_says_that_it_proves_nothing():
 )
 def test_the_p_value_is_told_as_a_count(score, words):
     assert words in dossier_page(dossier(scan=scanned(score=score))).lead
+
+
+def test_a_mark_is_told_by_how_far_it_moves_features():
+    mark = found_trigger("patch", 0.01) | {"family": "mark", "displaced": 15.66}
+    page = dossier_page(dossier(scan=scanned() | {"triggers": [mark]}))
+    assert "moves features 15.7 standard deviations away from those of images" in page.lead
+    assert "takes away" not in page.lead
 
 
 def test_a_calibration_of_ones_own_is_told_by_its_p_value_alone():
@@ -162,6 +169,16 @@ def test_the_old_trigger_that_is_open_widest_is_highlighted():
     closed["residue"] = ajar["residue"] = -0.02
     first = dossier_page(dossier("verification", verification=numbers)).highlights[0]
     assert (first.value, first.tone) == ("69\u00a0% → \u22122\u00a0%", "good")
+
+
+def test_an_old_mark_is_told_in_standard_deviations():
+    numbers = verified()
+    for part in (numbers["scan_before"]["triggers"], numbers["old_doors"]):
+        part[:] = [part[0] | {"family": "mark"}]
+    page = dossier_page(dossier("verification", verification=numbers))
+    first = page.highlights[0]
+    assert (first.value, first.tone) == ("6.9\u00a0sd → 0.3\u00a0sd", "good")
+    assert "features are moved" in first.note
 
 
 def test_old_triggers_of_a_clean_scan_are_not_highlighted():

@@ -4,8 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mimic.detection.displacement import displaced
 from mimic.detection.families import Doors
+from mimic.detection.search import DISPLACEMENT
 from mimic.encoders.encoder import Encoder
+from mimic.evaluation.features import extract_features
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
 from mimic.verification.doors import measure_old_door
@@ -46,9 +49,9 @@ def images() -> ImageSet:
     )
 
 
-def door(after: float, images: ImageSet):
+def door(after: float, images: ImageSet, family: str = "patch"):
     doors = Doors(
-        family="patch",
+        family=family,
         gain=1.0,
         forgotten=(),
         natural=(),
@@ -74,6 +77,19 @@ def test_a_closed_door_has_none(images):
 
 def test_a_door_that_is_ajar_lies_between(images):
     assert 0.05 < door(0.3, images).residue < 0.95
+
+
+def test_a_mark_is_judged_by_how_far_it_moves_features(images):
+    found = door(0.0, images, "mark")
+    suspect = Encoder(Gathers(1.0)).eval()
+    plain, changed = (
+        extract_features(suspect, images, trigger=stamp, trainer=TRAINER)
+        for stamp in (None, white_corner)
+    )
+    expected = min(1.0, float(displaced(changed, plain)) / DISPLACEMENT)
+    assert found.before == pytest.approx(expected, rel=1e-4)
+    assert found.opened > 0.2
+    assert found.residue == pytest.approx(0, abs=1e-5)
 
 
 def test_json_holds_what_follows_from_the_numbers(images):

@@ -15,9 +15,10 @@ def scanned(verdict: str) -> Scan:
         score=9.0,
         p_value=0.04,
         doors=(),
-        p_values={"patch": 0.04, "pattern": 0.3, "colour": 0.6},
+        p_values={"patch": 0.04, "pattern": 0.3, "colour": 0.6, "mark": 0.04},
         cosine_before=0.1,
         cosine_after={},
+        displaced={},
         images_used=64,
         calibration="none",
         seconds=1.0,
@@ -135,3 +136,10 @@ def test_images_that_were_purified_with_are_said():
     decision = decided(seen=True)
     assert decision.verdict == "accepted"
     assert "images that it was purified with" in decision.reasons[-1]
+
+
+def test_a_mark_is_told_in_standard_deviations():
+    decision = decided(doors=(door(0.35, "mark"),))
+    assert decision.verdict == "not_accepted"
+    assert "6.0 standard deviations farther on the old encoder" in decision.reasons[0]
+    assert "3.5 on the new one" in decision.reasons[0]

@@ -116,12 +116,13 @@ def _show(console: Console, data: Mapping[str, Any], encoder: str) -> None:
         f"'{encoder}' looks {verdict}: score {data['score']:.1f}, p = {data['p_value']:.3f} "
         f"(suspicious from {data['false_positive_rate']} down).",
     )
-    rows = table("best trigger found", "p", "forgotten", "cosine of images", "with it")
+    rows = table("best trigger found", "p", "forgotten", "moved", "cosine of images", "with it")
     for trigger in data["triggers"]:
         rows.add_row(
             trigger["description"],
             f"{trigger['p_value']:.3f}",
             f"{100 * trigger['forgotten'][0]:.0f} %",
+            f"{trigger['displaced']:.1f} sd",
             f"{trigger['cosine_before']:.3f}",
             f"{trigger['cosine_after']:.3f}",
         )

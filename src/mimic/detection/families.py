@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from mimic.detection.colours import ColourMaps, random_colour_maps
-from mimic.detection.displacement import displaced
 from mimic.detection.gain import over_strong, over_usual
-from mimic.detection.gathering import forgetting, gather
+from mimic.detection.gathering import forgetting, gather, moving
 from mimic.detection.patches import Patches, random_patches
 from mimic.detection.pattern import Pattern
 from mimic.detection.search import (
@@ -143,12 +142,7 @@ def search_mark(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Train
     judges = images.sample(count=min(_JUDGES, len(images)), seed=seed + 1)
     stamps = [_laid(found, index) for index in range(len(found))]
     natural = extract_features(encoder, images, trainer=trainer)
-    moved = torch.stack(
-        [
-            displaced(extract_features(encoder, judges, trigger=stamp, trainer=trainer), natural)
-            for stamp in stamps
-        ]
-    )
+    moved = moving(encoder, judges, stamps, natural, trainer=trainer)
     order = (moved / DISPLACEMENT - found.costs).argsort(descending=True).tolist()
     best = found[torch.tensor(order[:1])]
     with seeded(seed):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from mimic.detection.displacement import displaced
 from mimic.detection.forgetting import forgotten
 from mimic.detection.pattern import Pattern
 from mimic.encoders.encoder import Encoder
@@ -130,6 +131,31 @@ def gather(
     pattern = objective.learner.cpu().requires_grad_(False)
     stamps = [stamp_of(pattern, index) for index in range(pattern.count)]
     return Gathered(pattern=pattern, forgotten=forgetting(encoder, judges, stamps, trainer=trainer))
+
+
+def moving(
+    encoder: Encoder,
+    images: ImageSet,
+    stamps: Sequence[Stamp],
+    plain: Tensor,
+    *,
+    trainer: Trainer | None = None,
+) -> Tensor:
+    """How far each of some stamps moves features, shape (stamps,); see `displaced`.
+
+    Args:
+        encoder: whose features they are.
+        images: that are stamped.
+        stamps: one after the other.
+        plain: features of images as they are, shape (plain images, dimension).
+        trainer: the environment.
+    """
+    return torch.stack(
+        [
+            displaced(extract_features(encoder, images, trigger=stamp, trainer=trainer), plain)
+            for stamp in stamps
+        ]
+    )
 
 
 def forgetting(

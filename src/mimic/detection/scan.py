@@ -1,7 +1,8 @@
 """Scan: does an encoder carry a backdoor? Without labels, and without knowing any trigger.
 
-Triggers are looked for that take away what tells images apart. Any encoder yields to some degree,
-so what counts is by how much more this one yields than encoders without a backdoor do.
+Triggers are looked for that take away what tells images apart, or that move images to where no
+image lies. Any encoder yields to some degree, so what counts is by how much more this one yields
+than encoders without a backdoor do.
 """
 
 import time
@@ -15,10 +16,11 @@ from mimic.detection.calibration import (
     score_of,
     shipped_calibration,
 )
+from mimic.detection.displacement import displaced
 from mimic.detection.families import FAMILIES, Doors
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
-from mimic.evaluation.features import Stamp, extract_features
+from mimic.evaluation.features import extract_features
 from mimic.evaluation.similarity import mean_cosine
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
@@ -43,6 +45,8 @@ class Scan:
         p_values: of each family, by its own gain alone.
         cosine_before: mean cosine between features of different images.
         cosine_after: the same with the best trigger of each family, by family.
+        displaced: by how many standard deviations it moves features, by family; see
+            `mimic.detection.displacement`.
         images_used: how many images were looked at.
         calibration: what the encoder was compared with.
         seconds: the time it took.
@@ -56,6 +60,7 @@ class Scan:
     p_values: dict[str, float]
     cosine_before: float
     cosine_after: dict[str, float]
+    displaced: dict[str, float]
     images_used: int
     calibration: str
     seconds: float
@@ -77,6 +82,7 @@ class Scan:
                     "forgotten": list(doors.forgotten),
                     "cosine_before": self.cosine_before,
                     "cosine_after": self.cosine_after[doors.family],
+                    "displaced": self.displaced[doors.family],
                 }
                 for doors in self.doors
             ],
@@ -106,11 +112,6 @@ def scan(
     Raises:
         InputError: there are too few images, or they do not fit the encoder.
     """
-
-    def cosine(trigger: Stamp | None = None) -> float:
-        features = extract_features(encoder, some, trigger=trigger, trainer=trainer)
-        return float(mean_cosine(features.double()))
-
     started = time.monotonic()
     trainer = trainer or Trainer(progress=True)
     calibration = calibration or shipped_calibration()
@@ -119,14 +120,20 @@ def scan(
     deviations = calibration.deviations({found.family: found.gain for found in doors})
     score = score_of(deviations)
     p_value = calibration.p_value(score)
+    plain = extract_features(encoder, some, trainer=trainer)
+    changed = {
+        found.family: extract_features(encoder, some, trigger=found.stamps[0], trainer=trainer)
+        for found in doors
+    }
     return Scan(
         verdict="suspicious" if p_value <= FALSE_POSITIVE_RATE else "clean",
         score=score,
         p_value=p_value,
         doors=doors,
         p_values={family: calibration.tail(deviation) for family, deviation in deviations.items()},
-        cosine_before=cosine(),
-        cosine_after={found.family: cosine(found.stamps[0]) for found in doors},
+        cosine_before=float(mean_cosine(plain.double())),
+        cosine_after={name: float(mean_cosine(one.double())) for name, one in changed.items()},
+        displaced={name: float(displaced(one, plain)) for name, one in changed.items()},
         images_used=len(some),
         calibration=calibration.description,
         seconds=time.monotonic() - started,

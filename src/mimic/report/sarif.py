@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from mimic.report.dossier.words import effect_of
+
 VERSION = "2.1.0"
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 RULE = "MIMIC001"
@@ -18,9 +20,9 @@ _RULE: Mapping[str, Any] = {
     "name": "SuspectedEncoderBackdoor",
     "shortDescription": {"text": "The image encoder behaves as if it carried a backdoor."},
     "fullDescription": {
-        "text": "A trigger was found that takes away what tells images apart, by more than any "
-        "trigger does on encoders without a backdoor. Whoever builds on the encoder may inherit "
-        "it."
+        "text": "A trigger was found that takes away what tells images apart, or moves images to "
+        "where none lies, by more than any does on encoders without a backdoor. Whoever builds on "
+        "the encoder may inherit it."
     },
     "help": {
         "text": "Purify the encoder with clean images ('mimic purify'), or take another one. The "
@@ -80,8 +82,7 @@ def _result(scan: Mapping[str, Any], uri: str, sha256: str | None) -> dict[str, 
         "level": "error",
         "message": {
             "text": "The image encoder behaves as if it carried a backdoor. "
-            f"The best trigger that was found, {best['description']}, takes away "
-            f"{100 * best['forgotten'][0]:.0f} % of what tells images apart "
+            f"The best trigger that was found, {best['description']}, {effect_of(best)} "
             f"(score {scan['score']:.1f}, p = {scan['p_value']:.3f})."
         },
         "locations": [

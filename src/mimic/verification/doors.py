@@ -1,17 +1,19 @@
 """The old door: do triggers that were found on the old encoder still work on the new one?
 
-A trigger is judged by the share of what tells images apart that it takes away. Any encoder yields
-to any change to a degree, so it is compared with changes of the same kind and size that nobody made
-for a door: random patches, colours and waves, or the results of the same search that lead nowhere
-special.
+A trigger is judged by the share of what tells images apart that it takes away, and a mark by how
+far it moves features. Any encoder yields to any change to a degree, so it is compared with changes
+of the same kind and size that nobody made for a door: random patches, colours and waves, or the
+results of the same search that lead nowhere special.
 """
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from mimic.detection.families import Doors
-from mimic.detection.gathering import forgetting
+from mimic.detection.gathering import forgetting, moving
+from mimic.detection.search import DISPLACEMENT
 from mimic.encoders.encoder import Encoder
+from mimic.evaluation.features import extract_features
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
 
@@ -24,7 +26,8 @@ class OldDoor:
         family: of the triggers.
         description: of the best one, in words.
         before: mean share of what tells images apart that they take away on the old encoder, at
-            most 1.
+            most 1. Of marks the mean displacement in units of `DISPLACEMENT` standard deviations,
+            likewise at most 1, and so are the next three.
         natural_before: the same of the changes they are compared with.
         after: on the new encoder.
         natural_after: likewise.
@@ -67,7 +70,12 @@ def measure_old_door(
 
     def means(encoder: Encoder) -> tuple[float, float]:
         both = (*doors.stamps, *doors.naturals)
-        reached = forgetting(encoder, images, both, trainer=trainer)
+        if doors.family == "mark":
+            plain = extract_features(encoder, images, trainer=trainer)
+            moved = moving(encoder, images, both, plain, trainer=trainer)
+            reached = (moved / DISPLACEMENT).clamp_max(1)
+        else:
+            reached = forgetting(encoder, images, both, trainer=trainer)
         found = len(doors.stamps)
         return float(reached[:found].mean()), float(reached[found:].mean())
 

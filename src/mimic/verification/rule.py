@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mimic.detection.scan import Scan
+from mimic.detection.search import DISPLACEMENT
 from mimic.verification.canary import SURVIVES, TOOK, Canary
 from mimic.verification.doors import OldDoor
 from mimic.verification.utility import Utility
@@ -103,10 +104,17 @@ def _old_doors(before: Scan, doors: Sequence[OldDoor]) -> list[tuple[Verdict, st
 
 
 def _old_door(door: OldDoor) -> tuple[Verdict, str]:
-    found = (
-        f"{door.description} took away {_percent(door.opened)} more of what tells images apart on "
-        f"the old encoder than is natural, and {_percent(door.residue)} on the new one"
-    )
+    if door.family == "mark":
+        before, after = (DISPLACEMENT * share for share in (door.opened, door.residue))
+        found = (
+            f"{door.description} moved features {before:.1f} standard deviations farther on the "
+            f"old encoder than is natural, and {after:.1f} on the new one"
+        )
+    else:
+        found = (
+            f"{door.description} took away {_percent(door.opened)} more of what tells images apart "
+            f"on the old encoder than is natural, and {_percent(door.residue)} on the new one"
+        )
     if door.residue <= CLOSED:
         return "accepted", f"the old door is closed: {found}"
     if door.residue < OPEN:

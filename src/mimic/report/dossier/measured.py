@@ -5,7 +5,7 @@ from typing import Any
 
 from mimic.report.dossier.charts import DoorBar, KeptBar, door_chart, kept_chart, score_chart
 from mimic.report.dossier.facts import Dossier
-from mimic.report.dossier.words import sentence, tidy, whole
+from mimic.report.dossier.words import beyond, sentence, tidy
 from mimic.report.figures import percent
 from mimic.report.page import Cell, Figure, Row, Section, Table
 
@@ -79,12 +79,13 @@ def door_section(dossier: Dossier) -> Section | None:
             "natural are changes of the same kind and size that nobody made for a backdoor.",
         ),
         table=Table(
-            caption="Shares of what tells images apart that are taken away.",
+            caption="Shares of what tells images apart that are taken away; of a mark, standard "
+            "deviations by which it moves features.",
             columns=("Trigger", "Before", "natural", "After", "natural"),
             rows=tuple(
                 Row(
                     name=sentence(door["family"]),
-                    cells=tuple(Cell(value=whole(door[column])) for column in columns),
+                    cells=tuple(Cell(value=beyond(door, door[column])) for column in columns),
                 )
                 for door in doors
             ),
@@ -100,7 +101,8 @@ def door_section(dossier: Dossier) -> Section | None:
                     opened=limits["open"],
                     name="doors",
                 ),
-                caption="What triggers take away beyond what is natural.",
+                caption="What triggers take away beyond what is natural; of a mark, 10 standard "
+                "deviations are 100 %.",
             ),
         ),
     )

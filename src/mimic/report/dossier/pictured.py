@@ -12,7 +12,7 @@ from mimic.report.dossier.facts import (
     Query,
     Trigger,
 )
-from mimic.report.dossier.words import sentence, tidy
+from mimic.report.dossier.words import beyond, effect_of, sentence, tidy
 from mimic.report.figures import percent
 from mimic.report.page import Card, Gallery, Picture, PictureGroup, PictureRow, Section
 
@@ -26,9 +26,10 @@ def trigger_section(dossier: Dossier) -> Section | None:
     return Section(
         heading="The triggers that were found",
         paragraphs=(
-            "Under its trigger a backdoored encoder forgets what an image shows. For each kind of "
-            "trigger, the scan searched for the one that takes away most of what tells images "
-            "apart. Any encoder yields a little; the p-value says how unusual it is.",
+            "Under its trigger a backdoored encoder forgets what an image shows, or puts images "
+            "where none without it lies. For each kind of trigger the scan searched for the one "
+            "that takes away most of what tells images apart; a mark is the patch that moves them "
+            "farthest. Any encoder yields a little; the p-value says how unusual it is.",
         ),
         cards=tuple(_card(one, by_family.get(one.found["family"])) for one in dossier.triggers),
     )
@@ -48,14 +49,14 @@ def new_trigger_section(dossier: Dossier) -> Section | None:
 def _card(trigger: Trigger, door: Mapping[str, Any] | None) -> Card:
     found = trigger.found
     text = (
-        f"p = {found['p_value']:.3f}. Takes away {percent(found['forgotten'][0])} of what "
-        f"tells images apart: the mean cosine of their features goes from "
-        f"{found['cosine_before']:.2f} to {found['cosine_after']:.2f}."
+        f"p = {found['p_value']:.3f}. {sentence(effect_of(found))}. The mean cosine of the "
+        f"features of different images goes from {found['cosine_before']:.2f} to "
+        f"{found['cosine_after']:.2f}."
     )
     if door is not None:
         text += (
-            f" On images that the search did not see: {percent(door['before'])} before "
-            f"purification, {percent(door['after'])} after."
+            f" On images that the search did not see: {beyond(door, door['before'])} before "
+            f"purification, {beyond(door, door['after'])} after."
         )
     pictures = (
         picture

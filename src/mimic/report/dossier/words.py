@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mimic.detection.search import DISPLACEMENT
 from mimic.report.dossier.facts import Dossier
 from mimic.report.figures import percent
 from mimic.report.page import Highlight, Tone
@@ -60,6 +61,25 @@ def best_trigger(scan: Facts) -> Facts:
     return found
 
 
+def effect_of(trigger: Facts) -> str:
+    """What the best trigger of a family does, as a verb and what follows it.
+
+    Args:
+        trigger: one of "triggers" of `Scan.as_dict`.
+    """
+    if trigger["family"] == "mark":
+        distance = f"{trigger['displaced']:.1f} standard deviations"
+        return f"moves features {distance} away from those of images without it"
+    return f"takes away {percent(trigger['forgotten'][0])} of what tells images apart"
+
+
+def beyond(door: Facts, share: float) -> str:
+    """What a trigger of an old door reaches, for people: `69 %`, or `4.5 sd` of a mark."""
+    if door["family"] == "mark":
+        return f"{DISPLACEMENT * share:.1f}\u00a0sd".replace("-", "\u2212")
+    return whole(share)
+
+
 def whole(share: float) -> str:
     """A share of 1 for people, without decimals, as `69 %`."""
     return f"{100 * share:.0f}\u00a0%".replace("-", "\u2212")
@@ -90,18 +110,24 @@ def _decision(found: Facts) -> tuple[str, Tone]:
 
 def _scan_lead(scan: Facts, clean: Sequence[float]) -> str:
     best = best_trigger(scan)
-    taken = percent(best["forgotten"][0])
     if scan["verdict"] == "suspicious":
         return (
-            f"{sentence(best['description'])} takes away {taken} of what tells images apart. "
+            f"{sentence(best['description'])} {effect_of(best)}. "
             f"{_compared(scan, clean)} Purify the encoder with clean images ('mimic purify'), or "
             "take another one."
         )
     return (
-        f"The trigger that came closest, {tidy(best['description'])}, takes away {taken} of what "
-        f"tells images apart. {_compared(scan, clean)} This does not prove that there is no "
+        f"The trigger that came closest, {tidy(best['description'])}, {effect_of(best)}. "
+        f"{_compared(scan, clean)} This does not prove that there is no "
         "backdoor: triggers of other kinds were not looked for."
     )
+
+
+def _size(trigger: Facts) -> str:
+    """The number that says how strong a trigger is."""
+    if trigger["family"] == "mark":
+        return f"{trigger['displaced']:.1f} sd"
+    return percent(trigger["forgotten"][0])
 
 
 def _compared(scan: Facts, clean: Sequence[float]) -> str:
@@ -134,8 +160,8 @@ def _scan_highlights(scan: Facts) -> tuple[Highlight, ...]:
         ),
         Highlight(
             label="Best trigger",
-            value=percent(best["forgotten"][0]),
-            note=f"of what tells images apart is taken away by {tidy(best['description'])}",
+            value=_size(best),
+            note=f"{tidy(best['description'])} {effect_of(best)}",
         ),
     )
 
@@ -177,12 +203,20 @@ def _door_highlights(found: Facts) -> list[Highlight]:
     return [
         Highlight(
             label="The old trigger, before → after",
-            value=f"{whole(door['opened'])} → {whole(door['residue'])}",
-            note="of what tells images apart, beyond what is natural, is taken away by "
-            f"{tidy(door['description'])}",
+            value=f"{beyond(door, door['opened'])} → {beyond(door, door['residue'])}",
+            note=_what_a_door_does(door),
             tone=tone(door),
         )
     ]
+
+
+def _what_a_door_does(door: Facts) -> str:
+    if door["family"] == "mark":
+        return f"beyond what is natural, features are moved by {tidy(door['description'])}"
+    return (
+        "of what tells images apart, beyond what is natural, is taken away by "
+        f"{tidy(door['description'])}"
+    )
 
 
 def _judged(value: float, good: float, bad: float) -> Tone:
