@@ -9,13 +9,12 @@ from typing import Any
 import torch
 
 from mimic.benchmark.meter import commit
-from mimic.detection.families import FAMILIES, Doors, search_mark
+from mimic.detection.families import FAMILIES, Doors
 from mimic.encoders.encoder import Encoder
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
 from mimic.zoo.members import provenance
 
-SEARCHES = FAMILIES | {"mark": search_mark}
 QUANTILES = torch.linspace(0, 1, 21)
 """Which quantiles of what random triggers take away are kept."""
 
@@ -27,14 +26,14 @@ def searched(
     started = time.monotonic()
     found = {
         name: search(encoder, images, seed=seed, trainer=trainer)
-        for name, search in SEARCHES.items()
+        for name, search in FAMILIES.items()
         if name not in known.get("gains", {})
     }
     gains = known.get("gains", {}) | {name: round(one.gain, 4) for name, one in found.items()}
     searches = known.get("searches", {}) | {name: _facts(one) for name, one in found.items()}
     return {
-        "gains": {name: gains[name] for name in SEARCHES},
-        "searches": {name: searches[name] for name in SEARCHES},
+        "gains": {name: gains[name] for name in FAMILIES},
+        "searches": {name: searches[name] for name in FAMILIES},
         "seconds": known.get("seconds", 0) + round(time.monotonic() - started),
         "provenance": {**provenance(), "commit": commit()},
     }
@@ -42,7 +41,7 @@ def searched(
 
 def complete(row: dict[str, Any]) -> bool:
     """Whether all families were searched."""
-    return set(SEARCHES) <= set(row.get("gains", {}))
+    return set(FAMILIES) <= set(row.get("gains", {}))
 
 
 def _facts(doors: Doors) -> dict[str, Any]:

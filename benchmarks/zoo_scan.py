@@ -5,7 +5,7 @@
 Each member is searched once, with 640 images that it was trained on. Verdicts are made anew from
 the gains each time: after `benchmarks/bank.py calibrate`, name one member. A clean one that the
 calibration knows is compared with the others. The references are the three clean SimCLR encoders,
-for members of the same architecture and method that are not among them. About a minute and a half
+for members of the same architecture and method that are not among them. Two to four minutes
 for a member on a thread. Images are read from the folder named by MIMIC_DATA (default
 ../shared/data).
 """

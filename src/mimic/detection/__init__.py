@@ -2,7 +2,13 @@
 
 from mimic.detection.colours import ColourMaps
 from mimic.detection.patches import Patches
-from mimic.detection.search import Found, search_colours, search_patches, search_waves
+from mimic.detection.search import (
+    Found,
+    search_colours,
+    search_marks,
+    search_patches,
+    search_waves,
+)
 from mimic.detection.waves import Waves
 
 __all__ = [
@@ -11,6 +17,7 @@ __all__ = [
     "Patches",
     "Waves",
     "search_colours",
+    "search_marks",
     "search_patches",
     "search_waves",
 ]

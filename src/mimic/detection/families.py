@@ -206,6 +206,7 @@ FAMILIES: dict[str, Callable[..., Doors]] = {
     "pattern": search_pattern,
     "colour": search_colour,
     "wave": search_wave,
+    "mark": search_mark,
 }
 
 
