@@ -60,7 +60,7 @@ def _success(card: Card) -> str:
     for task, found in card.expected.items():
         rate = found["attack_success_rate"]
         if rate is not None:
-            return f"{100 * rate:.1f}{_range(found['heads'])}, {task}"
+            return f"{100 * rate:.1f}{_range(found.get('heads', ()))}, {task}"
     return ""
 
 
