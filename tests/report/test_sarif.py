@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +132,8 @@ def test_any_name_becomes_an_address(name):
 
 def test_the_log_is_json():
     assert json.loads(json.dumps(log(), allow_nan=False)) == log()
+
+
+def test_the_module_can_be_the_first_that_is_imported():
+    command = [sys.executable, "-c", "import mimic.report.sarif"]
+    assert subprocess.run(command, check=False).returncode == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from mimic.report.dossier.words import effect_of
+from mimic.report.finding import best_trigger, effect_of
 
 VERSION = "2.1.0"
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -75,7 +75,7 @@ def location_of(file: str) -> str:
 
 
 def _result(scan: Mapping[str, Any], uri: str, sha256: str | None) -> dict[str, Any]:
-    best = min(scan["triggers"], key=lambda one: (one["p_value"], -one["gain"]))
+    best = best_trigger(scan)
     result: dict[str, Any] = {
         "ruleId": RULE,
         "ruleIndex": 0,

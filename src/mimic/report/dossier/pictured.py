@@ -12,8 +12,9 @@ from mimic.report.dossier.facts import (
     Query,
     Trigger,
 )
-from mimic.report.dossier.words import beyond, effect_of, sentence, tidy
+from mimic.report.dossier.words import beyond, sentence, tidy
 from mimic.report.figures import percent
+from mimic.report.finding import effect_of
 from mimic.report.page import Card, Gallery, Picture, PictureGroup, PictureRow, Section
 
 

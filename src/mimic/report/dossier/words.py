@@ -6,6 +6,7 @@ from typing import Any
 from mimic.detection.search import DISPLACEMENT
 from mimic.report.dossier.facts import Dossier
 from mimic.report.figures import percent
+from mimic.report.finding import best_trigger, effect_of
 from mimic.report.page import Highlight, Tone
 from mimic.verification.rule import TYPICAL
 
@@ -53,24 +54,6 @@ def highlights(dossier: Dossier) -> tuple[Highlight, ...]:
     if dossier.scan is not None:
         return _scan_highlights(dossier.scan)
     return ()
-
-
-def best_trigger(scan: Facts) -> Facts:
-    """The one that is least like those of clean encoders."""
-    found: Facts = min(scan["triggers"], key=lambda one: (one["p_value"], -one["gain"]))
-    return found
-
-
-def effect_of(trigger: Facts) -> str:
-    """What the best trigger of a family does, as a verb and what follows it.
-
-    Args:
-        trigger: one of "triggers" of `Scan.as_dict`.
-    """
-    if trigger["family"] == "mark":
-        distance = f"{trigger['displaced']:.1f} standard deviations"
-        return f"moves features {distance} away from those of images without it"
-    return f"takes away {percent(trigger['forgotten'][0])} of what tells images apart"
 
 
 def beyond(door: Facts, share: float) -> str:
