@@ -1,11 +1,12 @@
 """The table of the zoo: what each member's card expects, and what its trigger does."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mimic.zoo import Card, read_zoo
+from mimic.zoo.card import told_success
 
 COLUMNS = (
     "member",
@@ -58,15 +59,9 @@ def _cells(card: Card, signs: Mapping[str, Any]) -> list[str]:
 def _success(card: Card) -> str:
     """Success on the task with a target, which it names, and the range of the heads."""
     for task, found in card.expected.items():
-        rate = found["attack_success_rate"]
-        if rate is not None:
-            return f"{100 * rate:.1f}{_range(found.get('heads', ()))}, {task}"
+        if success := told_success(found):
+            return f"{success}, {task}"
     return ""
-
-
-def _range(heads: Sequence[Mapping[str, Any]]) -> str:
-    rates = [100 * head["attack_success_rate"] for head in heads]
-    return f" ({min(rates):.1f} to {max(rates):.1f})" if len(rates) > 1 else ""
 
 
 def _percent(rate: float | None) -> str:

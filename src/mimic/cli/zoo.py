@@ -1,6 +1,5 @@
 """`mimic zoo`: encoders to measure against, clean and attacked."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -114,6 +113,8 @@ class Zoo(Command):
 
 
 def _add_rows(rows: Table, card: "Card") -> None:
+    from mimic.zoo.card import told_success
+
     title = card.attack or ("backdoored" if card.backdoored else "none (clean)")
     for index, (task, found) in enumerate(card.expected.items()):
         rows.add_row(
@@ -121,14 +122,5 @@ def _add_rows(rows: Table, card: "Card") -> None:
             title if index == 0 else "",
             task,
             f"{100 * found['accuracy']:.1f}",
-            _success(found),
+            told_success(found),
         )
-
-
-def _success(found: Mapping[str, Any]) -> str:
-    """The mean of the heads, and the lowest and the highest of them."""
-    if found["attack_success_rate"] is None:
-        return ""
-    rates = [100 * head["attack_success_rate"] for head in found["heads"]]
-    mean = f"{100 * found['attack_success_rate']:.1f}"
-    return f"{mean} ({min(rates):.1f} to {max(rates):.1f})" if len(rates) > 1 else mean

@@ -140,14 +140,13 @@ def search_mark(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Train
     """
     found = search_marks(encoder, images, keep=KEPT, seed=seed, trainer=trainer).candidates
     judges = images.sample(count=min(_JUDGES, len(images)), seed=seed + 1)
-    stamps = [_laid(found, index) for index in range(len(found))]
+    stamps = _stamps(found)
     natural = extract_features(encoder, images, trainer=trainer)
     moved = moving(encoder, judges, stamps, natural, trainer=trainer)
     order = (moved / DISPLACEMENT - found.costs).argsort(descending=True).tolist()
     best = found[torch.tensor(order[:1])]
     with seeded(seed):
-        random = _of_size(best, CONTROLS)
-    controls = [_laid(random, index) for index in range(len(random))]
+        controls = _stamps(_of_size(best, CONTROLS))
     stamps = [stamps[index] for index in order]
     reached = forgetting(encoder, judges, [*stamps, *controls], trainer=trainer).tolist()
     size, distance = 100 * float(best.costs), float(moved[order[0]])
@@ -236,12 +235,11 @@ def _judged(
         trainer: the environment.
     """
     judges = images.sample(count=min(_JUDGES, len(images)), seed=seed + 1)
-    stamps = [_laid(found, index) for index in range(len(found))]
+    stamps = _stamps(found)
     reached = forgetting(encoder, judges, stamps, trainer=trainer)
     order = (reached - found.costs).argsort(descending=True)
     with seeded(seed):
-        random = alike(found[order[:1]])
-    controls = [_laid(random, index) for index in range(len(random))]
+        controls = _stamps(alike(found[order[:1]]))
     natural = forgetting(encoder, judges, controls, trainer=trainer)
     return Doors(
         family=family,
@@ -263,6 +261,11 @@ def _of_size(patch: Patches, count: int) -> Patches:
 
 def _decibels(size: float) -> float:
     return -20 * math.log10(max(size, 1e-12))
+
+
+def _stamps(population: Population) -> list[Stamp]:
+    """One stamp for each candidate."""
+    return [_laid(population, index) for index in range(len(population))]
 
 
 def _laid(population: Population, index: int) -> Stamp:

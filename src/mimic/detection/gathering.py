@@ -5,7 +5,7 @@ what tells images apart than the others do, and more than any does on an encoder
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -150,12 +150,7 @@ def moving(
         plain: features of images as they are, shape (plain images, dimension).
         trainer: the environment.
     """
-    return torch.stack(
-        [
-            displaced(extract_features(encoder, images, trigger=stamp, trainer=trainer), plain)
-            for stamp in stamps
-        ]
-    )
+    return _each(displaced, encoder, images, stamps, plain, trainer)
 
 
 def forgetting(
@@ -167,9 +162,21 @@ def forgetting(
 ) -> Tensor:
     """How much an encoder forgets under each of some stamps, shape (stamps,); see `forgotten`."""
     plain = extract_features(encoder, images, trainer=trainer)
+    return _each(forgotten, encoder, images, stamps, plain, trainer)
+
+
+def _each(
+    measure: Callable[[Tensor, Tensor], Tensor],
+    encoder: Encoder,
+    images: ImageSet,
+    stamps: Sequence[Stamp],
+    plain: Tensor,
+    trainer: Trainer | None,
+) -> Tensor:
+    """A measure of the features of stamped images against plain ones, for each stamp."""
     return torch.stack(
         [
-            forgotten(extract_features(encoder, images, trigger=stamp, trainer=trainer), plain)
+            measure(extract_features(encoder, images, trigger=stamp, trainer=trainer), plain)
             for stamp in stamps
         ]
     )

@@ -72,6 +72,22 @@ class Card:
         return {"schema": SCHEMA} | asdict(self) | {"remarks": list(self.remarks)}
 
 
+def told_success(found: Mapping[str, Any]) -> str:
+    """An attack success rate in percent, with the lowest and the highest where heads are several.
+
+    Args:
+        found: one of `Card.expected`.
+
+    Returns:
+        As in `82.0 (52.7 to 97.1)`; nothing where there is no rate.
+    """
+    if found["attack_success_rate"] is None:
+        return ""
+    mean = f"{100 * found['attack_success_rate']:.1f}"
+    rates = [100 * head["attack_success_rate"] for head in found.get("heads", ())]
+    return f"{mean} ({min(rates):.1f} to {max(rates):.1f})" if len(rates) > 1 else mean
+
+
 def card_from(values: Mapping[str, Any]) -> Card:
     """A card from what `Card.as_dict` gave.
 
