@@ -70,8 +70,12 @@ def test_importing_every_verb_stays_light():
     assert imported_by(EVERY_VERB) & HEAVY == set()
 
 
-def test_every_verb_is_there_half_a_second_after_torch():
-    # time of the processor, which a busy machine does not change; the best of three
-    clock = "import json, time, torch; start = time.process_time()"
-    report = "print(json.dumps(time.process_time() - start))"
-    assert min(run(f"{clock}; {EVERY_VERB}; {report}") for _ in range(3)) < 0.5
+def test_every_verb_is_there_in_a_third_of_the_time_of_torch(tmp_path):
+    # Time of the processor, which a busy machine does not change, against torch, for a slow one;
+    # with bytecode, as after an installation: the first of the four writes it.
+    bytecode = f"sys.dont_write_bytecode = False; sys.pycache_prefix = {str(tmp_path)!r}"
+    clock = "start = time.process_time(); import torch; mid = time.process_time()"
+    report = "print(json.dumps((time.process_time() - mid) / (mid - start)))"
+    code = f"import json, sys, time; {bytecode}; {clock}; {EVERY_VERB}; {report}"
+    run(code)
+    assert min(run(code) for _ in range(3)) < 1 / 3
