@@ -1,11 +1,16 @@
 """Encoders that are quick to search: with a door that a patch opens, and without."""
 
+import hypothesis
 import pytest
 import torch
 from torch import Tensor, nn
 
 from mimic.encoders.encoder import Encoder
 from mimic.images.imageset import ImageSet
+
+# What is tested is what comes out, not how long a busy machine takes for it.
+hypothesis.settings.register_profile("mimic", deadline=None)
+hypothesis.settings.load_profile("mimic")
 
 
 class WithDoor(nn.Module):
