@@ -9,8 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mimic.benchmark.cells import clean_images, encoder_file, judged, run_cell
+from mimic.benchmark.cells import encoder_file, run_cell
 from mimic.benchmark.grid import Cell
+from mimic.benchmark.judging import clean_images, judged
 from mimic.defenses import Nothing
 from mimic.defenses.finetune import FineTune, FineTuneObjective
 from mimic.encoders.loading import load_encoder

@@ -61,6 +61,18 @@ def test_a_member_brings_its_tasks_and_its_trigger(folder, zoo):
     assert set(scenario.tasks) == {"digits", "again"}
 
 
+def test_the_encoder_that_was_attacked_is_found_beside_it(folder, zoo):
+    assert read(folder, member="bad").origin == zoo / "clean.safetensors"
+    assert read(folder, member="clean").origin is None
+
+
+def test_a_clean_encoder_that_is_not_the_one_of_its_card_is_no_origin(folder, zoo):
+    (zoo / "clean.safetensors").write_bytes(b"another one")
+    assert read(folder, member="bad").origin is None
+    (zoo / "clean.safetensors").unlink()
+    assert read(folder, member="bad").origin is None
+
+
 def test_a_file_with_a_card_beside_it_is_like_a_member(folder, zoo):
     scenario = read(folder, encoder="zoo/bad.safetensors", name="mine")
     assert (scenario.name, scenario.card.attack) == ("mine", "badencoder")

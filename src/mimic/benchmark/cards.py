@@ -63,8 +63,8 @@ class ResultCard:
         trigger: spelling of what opens the backdoor, or None.
         probes: names of `mimic.evaluation.PROBES`.
         results: task -> probe -> evaluation of the purified encoder; empty after a failure.
-        controls: "suspect" and "clean" -> task -> probe -> what their cards in the zoo expect. The
-            success rate of the clean one is None where it was measured with another trigger.
+        controls: "suspect" and "clean" -> task -> probe -> what their cards in the zoo expect, or
+            where these say nothing, what the benchmark measured.
         seconds: time that the defence took, all of its attempts together.
         evaluation_seconds: time that the probes took.
         images_per_second: throughput of the training; None where nothing was trained.

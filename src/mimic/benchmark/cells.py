@@ -11,19 +11,17 @@ from typing import Any
 
 import torch
 
-from mimic.benchmark.cards import Failure, ResultCard, Results
+from mimic.benchmark.cards import Failure, ResultCard
 from mimic.benchmark.grid import Cell
+from mimic.benchmark.judging import clean_images, judged, measured_controls
 from mimic.benchmark.meter import Meter, commit, peak_gpu_memory_mib, peak_memory_mib
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.export import save_encoder
 from mimic.encoders.loading import load_encoder
 from mimic.errors import InterruptedRunError, RunError
-from mimic.evaluation.evaluate import Evaluation, evaluate
 from mimic.files import write_json
-from mimic.images.imageset import ImageSet
-from mimic.images.source import open_images
-from mimic.training import History, Trainer
-from mimic.zoo.members import aim, member_trigger, open_task, provenance
+from mimic.training import History
+from mimic.zoo.members import provenance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +35,9 @@ class Purified:
     memory: Mapping[str, float | None]
 
 
-def run_cell(cell: Cell, *, work: Path, keep: Path | None = None) -> ResultCard:
+def run_cell(
+    cell: Cell, *, work: Path, keep: Path | None = None, controls: Path | None = None
+) -> ResultCard:
     """Run one cell to its card; an unfinished one goes on from its checkpoints.
 
     A cell that fails has a card too, with its error; its checkpoints are dropped then. Those of a
@@ -47,6 +47,8 @@ def run_cell(cell: Cell, *, work: Path, keep: Path | None = None) -> ResultCard:
         cell: what to run.
         work: folder of folders for checkpoints, one per cell.
         keep: folder for the purified encoder of a cell that does not fail; None keeps none.
+        controls: folder for what is measured of the controls, see `measured_controls`; None takes
+            what the zoo says and measures nothing.
 
     Raises:
         InterruptedRunError: SIGINT or SIGTERM arrived; the state is saved.
@@ -57,6 +59,7 @@ def run_cell(cell: Cell, *, work: Path, keep: Path | None = None) -> ResultCard:
         started = time.monotonic()
         results = judged(cell, done.encoder)
         evaluation_seconds = time.monotonic() - started
+        compared = cell.scenario.controls if controls is None else measured_controls(cell, controls)
         if keep is not None:
             _keep(done.encoder, encoder_file(keep, cell.stem))
     except InterruptedRunError:
@@ -72,6 +75,7 @@ def run_cell(cell: Cell, *, work: Path, keep: Path | None = None) -> ResultCard:
         seconds=done.seconds,
         evaluation_seconds=evaluation_seconds,
         images_per_second=done.history.images_per_second if done.history.steps else None,
+        controls=compared,
         **done.memory,
     )
 
@@ -90,45 +94,6 @@ def failed(cell: Cell, error: Exception) -> ResultCard:
 def forget(cell: Cell, work: Path) -> None:
     """Remove the checkpoints of a cell."""
     shutil.rmtree(work / cell.stem, ignore_errors=True)
-
-
-def clean_images(cell: Cell, size: int | None) -> ImageSet:
-    """The clean images of a cell; a sample is held in memory without the set it comes from."""
-    scenario = cell.scenario
-    chosen = open_images(scenario.locate(scenario.images), size=size).sample(
-        ratio=cell.ratio, count=cell.count, seed=cell.defense.seed
-    )
-    if chosen.streamed or cell.ratio == 1:
-        return chosen
-    return ImageSet.from_tensor(chosen.tensor(), name=chosen.name, skipped=chosen.skipped)
-
-
-def labelled_images(cell: Cell, task: str, size: int | None) -> tuple[ImageSet, ImageSet]:
-    """Training and test images of a task."""
-    scenario, wanted = cell.scenario, cell.scenario.tasks[task]
-    return open_task(scenario.locate(wanted.train), scenario.locate(wanted.test), size=size)
-
-
-def judged(cell: Cell, encoder: Encoder) -> Results:
-    """An encoder, judged on each task with each probe, with the trigger where there is a target."""
-    trigger = member_trigger(cell.scenario.card, cell.scenario.folder)
-    trainer = Trainer(device=cell.device, precision=cell.precision)
-    found: dict[str, dict[str, Evaluation]] = {}
-    for name, task in cell.scenario.tasks.items():
-        train, test = labelled_images(cell, name, encoder.image_size)
-        found[name] = {
-            probe: evaluate(
-                encoder,
-                train,
-                test,
-                **aim(trigger, task),
-                probe=probe,
-                seed=cell.defense.seed,
-                trainer=trainer,
-            )
-            for probe in cell.probes
-        }
-    return found
 
 
 def _suspect(cell: Cell) -> Encoder:

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mimic.benchmark.cells import clean_images, labelled_images
 from mimic.benchmark.grid import Cell
+from mimic.benchmark.judging import clean_images, labelled_images
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.loading import load_encoder
 from mimic.errors import InterruptedRunError

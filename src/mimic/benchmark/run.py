@@ -21,7 +21,7 @@ from mimic.benchmark.schema import check_names
 from mimic.errors import InputError, InterruptedRunError
 from mimic.training.precision import open_fabric
 
-WORK, LOGS, ESTIMATES = "work", "logs", "estimates.json"
+WORK, LOGS, ESTIMATES, CONTROLS = "work", "logs", "estimates.json", "controls"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,9 +167,10 @@ def _run_cell(cell: Cell, *, folder: Path, lock: str, keep: bool) -> ResultCard:
     except OSError:
         seen = False
     if seen:
-        return run_cell(cell, work=folder / WORK, keep=folder / CARDS if keep else None)
+        keeping = folder / CARDS if keep else None
+        return run_cell(cell, work=folder / WORK, keep=keeping, controls=folder / CONTROLS)
     with TemporaryDirectory(prefix="mimic-") as elsewhere:
-        return run_cell(cell, work=Path(elsewhere))
+        return run_cell(cell, work=Path(elsewhere, WORK), controls=Path(elsewhere, CONTROLS))
 
 
 def _estimated(outlook: Outlook, folder: Path, *, show: bool) -> Outlook:

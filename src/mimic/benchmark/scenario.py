@@ -28,6 +28,7 @@ class Scenario:
         tasks: the downstream tasks, by name.
         places: folders that sources of images are looked for in, one after the other.
         controls: what the zoo expects of the suspect and of the clean encoder it came from.
+        origin: file of that clean encoder; None where it is not known or not there.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Scenario:
     tasks: Mapping[str, Task]
     places: tuple[Path, ...]
     controls: Mapping[str, Results] = field(default_factory=dict)
+    origin: Path | None = None
 
     def locate(self, source: str) -> str:
         """Where a source of images is: in one of the places, or as `open_images` takes it."""
@@ -107,7 +109,7 @@ def read_scenario(
     name = asked.name or card.name
     if not name.isprintable() or not name.strip():
         raise InputError(f"{where} has the name {name!r}, which cannot be shown")
-    tasks = _tasks(asked.tasks, card.tasks, where)
+    tasks, clean = _tasks(asked.tasks, card.tasks, where), _clean_origin(card, cards)
     return Scenario(
         name=name,
         card=card,
@@ -116,7 +118,8 @@ def read_scenario(
         images=asked.images,
         tasks=tasks,
         places=(home,) if data is None else (data, home),
-        controls=_controls(card, cards, tasks),
+        controls=_controls(card, clean, tasks),
+        origin=None if clean is None else _file_of(clean, encoder.parent),
     )
 
 
@@ -178,11 +181,8 @@ def _tasks(asked: Any, known: Mapping[str, Task], where: str) -> Mapping[str, Ta
     return chosen
 
 
-def _controls(
-    card: Card, cards: Mapping[str, Card], tasks: Mapping[str, Task]
-) -> Mapping[str, Results]:
+def _controls(card: Card, clean: Card | None, tasks: Mapping[str, Task]) -> Mapping[str, Results]:
     found = {"suspect": _expected(card, card.trigger, tasks)}
-    clean = _clean_origin(card, cards)
     if clean is not None:
         found["clean"] = _expected(clean, card.trigger, tasks)
     return {who: results for who, results in found.items() if results}
@@ -198,6 +198,12 @@ def _clean_origin(card: Card, cards: Mapping[str, Card]) -> Card | None:
         if not other.backdoored and (other.sha256 == digest or other.file == file):
             return other
     return None
+
+
+def _file_of(card: Card, zoo: Path) -> Path | None:
+    """The file of a member, if it is there and the one of its card."""
+    file = zoo / card.file
+    return file if file.is_file() and sha256(file) == card.sha256 else None
 
 
 def _expected(card: Card, trigger: str | None, tasks: Mapping[str, Task]) -> Results:
