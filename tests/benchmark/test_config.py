@@ -1,11 +1,28 @@
 """A configuration says what is wrong with it before anything runs."""
 
+from pathlib import Path
+
 import pytest
 
+from mimic.attacks import ATTACKS
 from mimic.benchmark import read_config
+from mimic.defenses import DEFENSES
 from mimic.errors import InputError
 
 from .support import FINETUNE, HEAD, SCENARIO, SCRATCH
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.toml")), ids=lambda path: path.name)
+def test_the_configurations_of_the_project_can_be_read(path):
+    assert read_config(path).scenarios
+
+
+def test_the_grid_has_every_attack_and_every_defence():
+    grid = read_config(BENCHMARKS / "grid.toml")
+    assert {scenario.card.attack for scenario in grid.scenarios} == set(ATTACKS)
+    assert {contender.name for contender in grid.contenders} == set(DEFENSES)
 
 
 def test_settings_override_the_defaults_of_a_defence(write):
