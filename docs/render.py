@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bench_tables import BOARD, default_block, grid_block, leaderboard_page, table
 from cards import METHODS, Found, Row, read_cards
 from method_figure import method_figure
 from scatter_figure import scatter_figure
@@ -22,9 +23,10 @@ from mimic.errors import MimicError
 from mimic.files import write_text
 
 DOCS = Path(__file__).resolve().parent
-PAGE, ZOO_PAGE = "results.md", "zoo.md"
+PAGE, ZOO_PAGE, BOARD_PAGE = "results.md", "zoo.md", "leaderboard.md"
 METHOD, SCATTER, DEMO = "pictures/method.svg", "pictures/results.svg", "pictures/demo.png"
 BEGIN, END = "<!-- begin: written by docs/render.py -->", "<!-- end: written by docs/render.py -->"
+"""Around what is written here, once or several times in a page."""
 ENOUGH_SEEDS = 3
 SEEDLESS = ("nothing",)
 """Methods that give the same result whatever the seed."""
@@ -40,18 +42,13 @@ def results_block(found: Found) -> str:
         return "No run of this scenario has a card yet, so there is no table here."
     columns = ["encoder", "seeds", *(f"{name} (%)" for name in _PERCENT), *_COSINES, "seconds"]
     parts = [
-        _table(columns, [_cells(row) for row in rows]),
+        table(columns, [_cells(row) for row in rows]),
         _remarks(found),
         f"![Accuracy kept and attack success left]({SCATTER})",
     ]
     if found.methods:
         parts.insert(1, _old_head_table(found.methods))
     return "\n\n".join(parts)
-
-
-def _table(columns: list[str], rows: list[list[str]]) -> str:
-    lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _cells(row: Row) -> list[str]:
@@ -69,7 +66,7 @@ def _old_head_table(rows: Sequence[Row]) -> str:
         _title(row) + [_spread([100 * value for value in row.values[key]], 1) for key in _OLD_HEAD]
         for row in rows
     ]
-    return _table(columns, cells)
+    return table(columns, cells)
 
 
 def _title(row: Row) -> list[str]:
@@ -104,25 +101,33 @@ def _remarks(found: Found) -> str:
     return "\n".join([" ".join(remarks), "", *facts])
 
 
-def with_block(path: Path, block: str) -> str:
-    """A page with what is between its markers replaced.
+def with_blocks(path: Path, *blocks: str) -> str:
+    """A page with what is between its pairs of markers replaced, in their order.
 
     Raises:
-        ValueError: a marker is missing.
+        ValueError: a marker is missing, or there are too many.
     """
-    before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{path.name} has lost a marker; it needs '{BEGIN}' and '{END}'")
-    return f"{before}{BEGIN}\n\n{block}\n\n{END}{after}"
+    done, rest = "", path.read_text(encoding="utf-8")
+    for block in blocks:
+        before, begin, inner = rest.partition(BEGIN)
+        _, end, rest = inner.partition(END)
+        if not begin or not end:
+            raise ValueError(f"{path.name} has lost a marker; it needs '{BEGIN}' and '{END}'")
+        done += f"{before}{BEGIN}\n\n{block}\n\n{END}"
+    if BEGIN in rest or END in rest:
+        raise ValueError(f"{path.name} has more markers than the {len(blocks)} that are filled")
+    return done + rest
 
 
 def rendered(docs: Path, results: Path, zoo: Path) -> dict[str, str | None]:
     """Content by file name below `docs`; None for a file that should not be there."""
-    found = read_cards(results, zoo)
+    found = read_cards(results / "small-badencoder", zoo)
+    benches = default_block(results / "zoo"), grid_block(results / "grid")
     return {
-        PAGE: with_block(docs / PAGE, results_block(found)),
-        ZOO_PAGE: with_block(docs / ZOO_PAGE, zoo_block(zoo, results.parent / "zoo_signs.json")),
+        PAGE: with_blocks(docs / PAGE, results_block(found)),
+        ZOO_PAGE: with_blocks(docs / ZOO_PAGE, zoo_block(zoo, results / "zoo_signs.json")),
+        BOARD_PAGE: with_blocks(docs / BOARD_PAGE, *benches),
+        BOARD: leaderboard_page(results / "grid"),
         METHOD: method_figure(),
         SCATTER: scatter_figure(found) if found.encoders or found.methods else None,
     }
@@ -146,7 +151,7 @@ def main(
     parser.add_argument("--demo", type=Path, metavar="FILE", help="demo.json of a finished demo")
     asked = parser.parse_args(arguments)
     try:
-        files = rendered(docs, root / "results" / "small-badencoder", root / "zoo")
+        files = rendered(docs, root / "results", root / "zoo")
         stale = differing(docs, files)
         if asked.check:
             for name in stale:

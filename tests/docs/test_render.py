@@ -77,8 +77,8 @@ def root(tmp_path: Path, render: ModuleType) -> Path:
     """A repository with an empty page and no cards."""
     (tmp_path / "docs").mkdir()
     page = f"before\n{render.BEGIN}\n{render.END}\nafter\n"
-    for name in ("results.md", "zoo.md"):
-        (tmp_path / "docs" / name).write_text(page, encoding="utf-8")
+    for name, times in (("results.md", 1), ("zoo.md", 1), ("leaderboard.md", 2)):
+        (tmp_path / "docs" / name).write_text(times * page, encoding="utf-8")
     return tmp_path
 
 

@@ -1,0 +1,135 @@
+"""Tables of benchmarks: the default on every attack, and all defences beside each other."""
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from mimic.benchmark import ResultCard
+from mimic.benchmark.cards import CARDS, load_cards
+from mimic.evaluation.evaluate import Evaluation
+from mimic.report.leaderboard import gather, render_leaderboard
+
+TASKS = {"gtsrb": "GTSRB", "cifar10": "CIFAR-10"}
+BOARD = "leaderboard-grid.html"
+_WHOLE = (
+    f"[The whole leaderboard]({BOARD}) has each attack, intervals, ranks, tests and costs; "
+    "`mimic report` made it."
+)
+_NONE_YET = "No cell of this benchmark has a card yet, so there is no table here."
+
+
+def default_block(folder: Path) -> str:
+    """What the default makes of each attacked encoder, a row each, means over seeds.
+
+    Args:
+        folder: of a benchmark with one defence.
+
+    Raises:
+        InputError: a card cannot be read.
+    """
+    cards = _cards(folder)
+    if not cards:
+        return _NONE_YET
+    columns = ("member", "attack", "seeds", "attack success (%)")
+    rows = [
+        [
+            f"`{scenario}`",
+            f"{own[0].attack}",
+            f"{len(own)}",
+            _way(own, _aimed),
+            *(_way(own, lambda found, task=task: _accuracy(found, task)) for task in TASKS),
+        ]
+        for scenario, own in _grouped(cards, lambda card: card.scenario)
+    ]
+    return table([*columns, *(f"{name} (%)" for name in TASKS.values())], rows)
+
+
+def grid_block(folder: Path) -> str:
+    """Each defence beside the clean encoders, a row each, means over attacked encoders and seeds.
+
+    Args:
+        folder: of a benchmark with many defences.
+
+    Raises:
+        InputError: a card cannot be read.
+    """
+    cards = _cards(folder)
+    if not cards:
+        return _NONE_YET
+    columns = ["defence", "members", "attack success, mean", "worst"]
+    rows = []
+    for label, own in _grouped(cards, lambda card: card.label):
+        success = _above(own, _aimed)
+        kept = [_above(own, lambda found, task=task: _accuracy(found, task)) for task in TASKS]
+        means = (f"{statistics.fmean(values):+.1f}" for values in (success, *kept))
+        left, *accuracies = means
+        members = f"{len({card.scenario for card in own})}"
+        rows.append([f"`{label}`", members, left, f"{max(success):+.1f}", *accuracies])
+    rows.sort(key=lambda row: float(row[2]))
+    return f"{table([*columns, *TASKS.values()], rows)}\n\n{_WHOLE}"
+
+
+def leaderboard_page(folder: Path) -> str | None:
+    """The page that `mimic report` makes of a benchmark; None where there are no cards."""
+    cards = _cards(folder)
+    told = f"{folder.parent.name}/{folder.name}"
+    return render_leaderboard(gather(cards, folder=told)) if cards else None
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; all columns but the first are aligned to the right."""
+    lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+_Found = dict[str, Evaluation]
+"""Evaluations by task, of the first probe."""
+_Rate = Callable[[_Found], float | None]
+
+
+def _cards(folder: Path) -> list[ResultCard]:
+    cards = load_cards(folder) if (folder / CARDS).is_dir() else ()
+    return [card for card in cards if not card.failed]
+
+
+def _grouped(
+    cards: Iterable[ResultCard], key: Callable[[ResultCard], str]
+) -> list[tuple[str, list[ResultCard]]]:
+    return [(name, list(own)) for name, own in groupby(sorted(cards, key=key), key)]
+
+
+def _found(card: ResultCard, who: str) -> _Found:
+    results = card.results if who == "purified" else card.controls.get(who, {})
+    probe = card.probes[0]
+    return {task: found[probe] for task, found in results.items() if probe in found}
+
+
+def _aimed(found: _Found) -> float | None:
+    """Attack success on the task that the attack aims at."""
+    rates = [one.attack_success_rate for one in found.values()]
+    return next((rate for rate in rates if rate is not None), None)
+
+
+def _accuracy(found: _Found, task: str) -> float | None:
+    return found[task].accuracy if task in found else None
+
+
+def _way(cards: Sequence[ResultCard], rate: _Rate) -> str:
+    """As in `82.0 → 0.5 (0.1)`: attacked, purified, and clean in parentheses."""
+    suspect, purified, clean = (
+        _percent([rate(_found(card, who)) for card in cards])
+        for who in ("suspect", "purified", "clean")
+    )
+    return f"{suspect} → {purified} ({clean})"
+
+
+def _percent(rates: Sequence[float | None]) -> str:
+    known = [rate for rate in rates if rate is not None]
+    return f"{100 * statistics.fmean(known):.1f}" if known else "?"
+
+
+def _above(cards: Sequence[ResultCard], rate: _Rate) -> list[float]:
+    """In how many points the purified encoders exceed the clean ones, where both are known."""
+    pairs = [(rate(_found(card, "purified")), rate(_found(card, "clean"))) for card in cards]
+    return [100 * (own - clean) for own, clean in pairs if own is not None and clean is not None]

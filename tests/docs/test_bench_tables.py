@@ -1,0 +1,90 @@
+"""Tables of benchmarks in the docs: what their cards say."""
+
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from ..benchmark.support import evaluation
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def tables(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import bench_tables
+
+    return bench_tables
+
+
+def rates(gtsrb: float, cifar10: float, success: float | None) -> dict[str, Any]:
+    none = {"attack_success_rate": None}
+    return {
+        "gtsrb": {"mlp": evaluation(accuracy=gtsrb, attack_success_rate=success)},
+        "cifar10": {"mlp": evaluation(accuracy=cifar10) | none},
+    }
+
+
+def write(folder: Path, scenario: str, label: str, results: dict[str, Any], **changes: Any) -> None:
+    (card,) = sorted((ROOT / "results" / "zoo" / "cards").glob("small-badencoder_*seed0*.json"))
+    clean, suspect = rates(0.62, 0.67, 0.001), rates(0.61, 0.66, 0.9)
+    values = json.loads(card.read_text(encoding="utf-8")) | {
+        "scenario": scenario,
+        "label": label,
+        "results": results,
+        "controls": {"suspect": suspect, "clean": clean},
+        **changes,
+    }
+    (folder / "cards").mkdir(exist_ok=True)
+    name = f"{scenario}-{label}-{values['seed']}.json"
+    (folder / "cards" / name).write_text(json.dumps(values), encoding="utf-8")
+
+
+def rows(block: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()]
+
+
+def test_without_cards_there_is_no_table(tables, tmp_path):
+    assert "no table" in tables.default_block(tmp_path)
+    assert "no table" in tables.grid_block(tmp_path)
+    assert tables.leaderboard_page(tmp_path) is None
+
+
+def test_the_default_has_a_row_for_each_member_with_both_of_its_controls(tables, tmp_path):
+    write(tmp_path, "b", "mimic", rates(0.60, 0.65, 0.01))
+    write(tmp_path, "a", "mimic", rates(0.59, 0.65, None))
+    first, second = rows(tables.default_block(tmp_path))[2:]
+    assert (first[0], second[0]) == ("`a`", "`b`")
+    assert first[3] == "90.0 → ? (0.1)"
+    assert second[3:] == ["90.0 → 1.0 (0.1)", "61.0 → 60.0 (62.0)", "66.0 → 65.0 (67.0)"]
+
+
+def test_the_default_is_a_mean_over_seeds(tables, tmp_path):
+    write(tmp_path, "a", "mimic", rates(0.60, 0.65, 0.01))
+    write(tmp_path, "a", "mimic", rates(0.62, 0.65, 0.03), seed=1)
+    (row,) = rows(tables.default_block(tmp_path))[2:]
+    assert (row[2], row[3]) == ("2", "90.0 → 2.0 (0.1)")
+
+
+def test_defences_are_points_from_the_clean_encoder_sorted_by_attack_success(tables, tmp_path):
+    write(tmp_path, "a", "weak", rates(0.62, 0.67, 0.801))
+    write(tmp_path, "b", "weak", rates(0.60, 0.66, 0.401))
+    write(tmp_path, "a", "good", rates(0.61, 0.65, 0.011))
+    first, second = rows(tables.grid_block(tmp_path))[2:4]
+    assert first == ["`good`", "1", "+1.0", "+1.0", "-1.0", "-2.0"]
+    assert second == ["`weak`", "2", "+60.0", "+80.0", "-1.0", "-0.5"]
+
+
+def test_failed_cells_are_left_out(tables, tmp_path):
+    write(tmp_path, "a", "mimic", {}, error={"type": "RunError", "message": "no"})
+    assert "no table" in tables.grid_block(tmp_path)
+
+
+def test_the_page_does_not_name_a_folder_of_this_machine(tables, tmp_path):
+    write(tmp_path, "a", "mimic", rates(0.60, 0.65, 0.01))
+    page = tables.leaderboard_page(tmp_path)
+    assert page == tables.leaderboard_page(tmp_path)
+    assert str(tmp_path.parent) not in page
