@@ -42,22 +42,42 @@ def scanned(path: Path, known: dict[str, Any]) -> dict[str, Any]:
     return searched(load_encoder(path), images, known, seed=SEED, trainer=Trainer(progress=True))
 
 
-def judged(gains: Mapping[str, float], calibration: Calibration) -> dict[str, float]:
-    """Score and p-value."""
-    score = score_of(calibration.deviations(gains))
-    return {"score": round(score, 2), "p_value": round(calibration.p_value(score), 5)}
+def judged(gains: Mapping[str, float], calibration: Calibration) -> dict[str, Any]:
+    """Score, p-value, and the family that is the most unusual."""
+    deviations = calibration.deviations(gains)
+    score = score_of(deviations)
+    return {
+        "score": round(score, 2),
+        "p_value": round(calibration.p_value(score), 5),
+        "family": max(deviations, key=deviations.__getitem__),
+    }
+
+
+def shipped() -> dict[str, Any]:
+    """The file of the calibration that comes with mimic."""
+    file = resources.files("mimic.detection").joinpath("calibration.json")
+    told: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return told
 
 
 def shipped_without(name: str) -> Calibration:
     """The calibration that comes with mimic, less this encoder where it is one of them."""
-    told = json.loads(
-        resources.files("mimic.detection").joinpath("calibration.json").read_text("utf-8")
-    )
+    told = shipped()
     kept = [index for index, known in enumerate(told["encoders"]) if known != name]
     values = {
         family: tuple(found[index] for index in kept) for family, found in told["values"].items()
     }
     return Calibration(kind=told["kind"], values=values)
+
+
+def held_out() -> dict[str, Any]:
+    """Every clean encoder of the shipped calibration, compared with the others."""
+    told = shipped()
+    gains = {
+        name: {family: values[index] for family, values in told["values"].items()}
+        for index, name in enumerate(told["encoders"])
+    }
+    return {name: judged(own, shipped_without(name)) for name, own in gains.items()}
 
 
 def referenced(rows: Mapping[str, Any]) -> Calibration | None:
@@ -89,7 +109,7 @@ def main() -> None:
         alike = name not in REFERENCES and not any(method in name for method in OTHER_METHODS)
         row["references"] = judged(row["gains"], near) if near and alike else None
     about = {"shipped": shipped_calibration().description, "references": list(REFERENCES)}
-    write_json(OUT, {"calibrations": about, "members": rows})
+    write_json(OUT, {"calibrations": about, "clean": held_out(), "members": rows})
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 from bench_tables import BOARD, default_block, grid_block, leaderboard_page, table
 from cards import METHODS, Found, Row, read_cards
 from method_figure import method_figure
+from scan_table import scan_block
 from scatter_figure import scatter_figure
 from zoo_table import zoo_block
 
@@ -24,6 +25,7 @@ from mimic.files import write_text
 
 DOCS = Path(__file__).resolve().parent
 PAGE, ZOO_PAGE, BOARD_PAGE = "results.md", "zoo.md", "leaderboard.md"
+SCAN_PAGE = "commands/scan.md"
 METHOD, SCATTER, DEMO = "pictures/method.svg", "pictures/results.svg", "pictures/demo.png"
 BEGIN, END = "<!-- begin: written by docs/render.py -->", "<!-- end: written by docs/render.py -->"
 """Around what is written here, once or several times in a page."""
@@ -126,6 +128,7 @@ def rendered(docs: Path, results: Path, zoo: Path) -> dict[str, str | None]:
     return {
         PAGE: with_blocks(docs / PAGE, results_block(found)),
         ZOO_PAGE: with_blocks(docs / ZOO_PAGE, zoo_block(zoo, results / "zoo_signs.json")),
+        SCAN_PAGE: with_blocks(docs / SCAN_PAGE, scan_block(results / "zoo_scan.json")),
         BOARD_PAGE: with_blocks(docs / BOARD_PAGE, *benches),
         BOARD: leaderboard_page(results / "grid"),
         METHOD: method_figure(),

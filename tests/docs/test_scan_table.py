@@ -1,0 +1,46 @@
+"""The tables of the page about scans: what the results say."""
+
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def scan_table(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import scan_table
+
+    return scan_table
+
+
+def judged(p_value: float, family: str = "patch") -> dict[str, object]:
+    return {"score": 1.0, "p_value": p_value, "family": family}
+
+
+def test_without_results_there_is_no_table(scan_table, tmp_path):
+    assert "no table" in scan_table.scan_block(tmp_path / "zoo_scan.json")
+
+
+def test_findings_come_first_and_are_bold_and_clean_members_are_not_rows(scan_table, tmp_path):
+    results = {
+        "members": {
+            "missed": {"attack": "drupe", "shipped": judged(0.6), "references": None},
+            "found": {"attack": "ctrl", "shipped": judged(0.0123, "wave"), "references": judged(0)},
+            "clean": {"attack": None, "shipped": judged(0.01), "references": None},
+        },
+        "clean": {"clean": judged(0.01, "mark"), "other": judged(0.5)},
+    }
+    path = tmp_path / "zoo_scan.json"
+    path.write_text(json.dumps(results), encoding="utf-8")
+    block = scan_table.scan_block(path)
+    lines = block.splitlines()
+    assert lines[2] == "| `found` | **0.012** | wave | **< 0.001** |"
+    assert lines[3] == "| `missed` | 0.60 | patch | - |"
+    assert "Found: 1 of 2 attacked members." in block
+    assert (
+        "Of 2 clean encoders, each compared with the others, 1 called suspicious: `clean`" in block
+    )
