@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from searching import searched
+from searching import by_decree, searched
 
 from mimic.attacks import ATTACKS, Attacked, parse_trigger
 from mimic.attacks.triggers import Trigger
@@ -233,9 +233,10 @@ def _typical(spec: Spec, start: Encoder, count: int) -> torch.Tensor:
 
 def scanned(spec: Spec) -> dict[str, Any]:
     """What a scan finds, with images that the encoder was trained on (a defender has no others)."""
-    images = opened(f"{spec.data}:train").sample(count=640, seed=spec.number).unlabelled()
-    encoder = load_encoder(spec.path)
-    return searched(encoder, images, {}, seed=spec.number, trainer=Trainer(progress=False))
+    known, seed = opened(f"{spec.data}:train"), spec.number
+    images, encoder = known.sample(count=640, seed=seed).unlabelled(), load_encoder(spec.path)
+    found = searched(encoder, images, {}, seed=seed, trainer=Trainer(progress=False))
+    return found | {"decree": by_decree(encoder, known, seed=seed)}
 
 
 def calibrate() -> None:

@@ -1,4 +1,4 @@
-"""What the searches of a scan find in one encoder, in full, so that a gain can be defined anew.
+"""What a scan finds in one encoder, in full, to define gains anew, and what DECREE finds.
 
 `benchmarks/bank.py` and `benchmarks/zoo_scan.py` keep this of every encoder.
 """
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from mimic.benchmark.meter import commit
+from mimic.detection.decree import decree
 from mimic.detection.families import FAMILIES, Doors
 from mimic.encoders.encoder import Encoder
 from mimic.images.imageset import ImageSet
@@ -17,6 +18,7 @@ from mimic.zoo.members import provenance
 
 QUANTILES = torch.linspace(0, 1, 21)
 """Which quantiles of what random triggers take away are kept."""
+DECREE_IMAGES = 1000
 
 
 def searched(
@@ -37,6 +39,12 @@ def searched(
         "seconds": known.get("seconds", 0) + round(time.monotonic() - started),
         "provenance": {**provenance(), "commit": commit()},
     }
+
+
+def by_decree(encoder: Encoder, images: ImageSet, *, seed: int) -> dict[str, Any]:
+    """What DECREE says of an encoder, by as many images as it was published with for CIFAR-10."""
+    some = images.sample(count=min(DECREE_IMAGES, len(images)), seed=seed).unlabelled()
+    return decree(encoder, some, seed=seed, trainer=Trainer(progress=False)).as_dict()
 
 
 def complete(row: dict[str, Any]) -> bool:

@@ -1,29 +1,31 @@
-"""What a scan says of each member of the zoo: with the shipped calibration, and with references.
+"""What a scan says of each member of the zoo, by the shipped calibration and by references.
 
     python benchmarks/zoo_scan.py [NAME ...]    results/zoo_scan.json; what is there is skipped
 
-Each member is searched once, with 640 images that it was trained on. Verdicts are made anew from
-the gains each time: after `benchmarks/bank.py calibrate`, name one member. A clean one that the
-calibration knows is compared with the others. The references are the three clean SimCLR encoders,
-for members of the same architecture and method that are not among them. Two to four minutes
-for a member on a thread. Images are read from the folder named by MIMIC_DATA (default
-../shared/data).
+Each member is searched once, with 640 images that it was trained on, and looked at by DECREE.
+Verdicts are made anew from the gains each time: after `benchmarks/bank.py calibrate`, name one
+member. A clean one that the calibration knows is compared with the others. The references are the
+three clean SimCLR encoders, for members of the same architecture and method that are not among
+them. Two to four minutes for a member on a thread. Images are read from the folder named by
+MIMIC_DATA (default ../shared/data).
 """
 
 import argparse
 import json
 import os
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from searching import complete, searched
+from searching import by_decree, complete, searched
 
 from mimic.detection.calibration import Calibration, score_of, shipped_calibration
 from mimic.detection.families import FAMILIES
 from mimic.encoders.loading import load_encoder
 from mimic.files import write_json
+from mimic.images.imageset import ImageSet
 from mimic.images.source import open_images
 from mimic.training import Trainer
 from mimic.zoo import read_zoo
@@ -38,8 +40,14 @@ SEED = 3
 
 def scanned(path: Path, known: dict[str, Any]) -> dict[str, Any]:
     """What the searches find in one encoder."""
-    images = open_images(f"{DATA}/cifar10:train").sample(count=640, seed=SEED).unlabelled()
+    images = opened().sample(count=640, seed=SEED).unlabelled()
     return searched(load_encoder(path), images, known, seed=SEED, trainer=Trainer(progress=True))
+
+
+@cache
+def opened() -> ImageSet:
+    """Images that the members were trained on."""
+    return open_images(f"{DATA}/cifar10:train")
 
 
 def judged(gains: Mapping[str, float], calibration: Calibration) -> dict[str, Any]:
@@ -101,6 +109,11 @@ def main() -> None:
         if not complete(known):
             rows[name] = scanned(ROOT / "zoo" / f"{name}.safetensors", known)
             print(name, rows[name]["gains"], flush=True)
+            write_json(OUT, {"members": rows})
+        if "decree" not in rows[name]:
+            encoder, images = load_encoder(ROOT / "zoo" / f"{name}.safetensors"), opened()
+            rows[name]["decree"] = by_decree(encoder, images, seed=SEED)
+            print(name, rows[name]["decree"], flush=True)
             write_json(OUT, {"members": rows})
     near = referenced(rows)
     for name, row in rows.items():

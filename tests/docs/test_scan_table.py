@@ -17,8 +17,8 @@ def scan_table(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return scan_table
 
 
-def judged(p_value: float, family: str = "patch") -> dict[str, object]:
-    return {"score": 1.0, "p_value": p_value, "family": family}
+def judged(p_value: float, family: str = "patch", score: float = 1.0) -> dict[str, object]:
+    return {"score": score, "p_value": p_value, "family": family}
 
 
 def test_without_results_there_is_no_table(scan_table, tmp_path):
@@ -28,9 +28,24 @@ def test_without_results_there_is_no_table(scan_table, tmp_path):
 def test_findings_come_first_and_are_bold_and_clean_members_are_not_rows(scan_table, tmp_path):
     results = {
         "members": {
-            "missed": {"attack": "drupe", "shipped": judged(0.6), "references": None},
-            "found": {"attack": "ctrl", "shipped": judged(0.0123, "wave"), "references": judged(0)},
-            "clean": {"attack": None, "shipped": judged(0.01), "references": None},
+            "missed": {
+                "attack": "drupe",
+                "shipped": judged(0.6),
+                "references": None,
+                "decree": {"pl1": None, "verdict": "inconclusive"},
+            },
+            "found": {
+                "attack": "ctrl",
+                "shipped": judged(0.0123, "wave", score=3.0),
+                "references": judged(0),
+                "decree": {"pl1": 0.05, "verdict": "suspicious"},
+            },
+            "clean": {
+                "attack": None,
+                "shipped": judged(0.01, score=2.0),
+                "references": None,
+                "decree": {"pl1": 0.2, "verdict": "clean"},
+            },
         },
         "clean": {"clean": judged(0.01, "mark"), "other": judged(0.5)},
     }
@@ -38,9 +53,15 @@ def test_findings_come_first_and_are_bold_and_clean_members_are_not_rows(scan_ta
     path.write_text(json.dumps(results), encoding="utf-8")
     block = scan_table.scan_block(path)
     lines = block.splitlines()
-    assert lines[2] == "| `found` | **0.012** | wave | **< 0.001** |"
-    assert lines[3] == "| `missed` | 0.60 | patch | - |"
-    assert "Found: 1 of 2 attacked members." in block
+    assert lines[2] == "| `found` | **0.012** | wave | **< 0.001** | **0.050** |"
+    assert lines[3] == "| `missed` | 0.60 | patch | - | none |"
+    assert "| scan | 1 of 2 | 1 of 1 | 0.50 |" in lines
+    assert "| DECREE | 1 of 2 | 0 of 1 | 0.50 |" in lines
     assert (
         "Of 2 clean encoders, each compared with the others, 1 called suspicious: `clean`" in block
     )
+
+
+def test_auroc_is_the_share_of_pairs_in_order(scan_table):
+    assert scan_table.auroc([3, 1], [2, 0]) == 0.75
+    assert scan_table.auroc([1], [1]) == 0.5
