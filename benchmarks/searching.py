@@ -10,7 +10,8 @@ import torch
 
 from mimic.benchmark.meter import commit
 from mimic.detection.decree import decree
-from mimic.detection.families import FAMILIES, Doors
+from mimic.detection.doors import Doors
+from mimic.detection.families import FAMILIES
 from mimic.encoders.encoder import Encoder
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer

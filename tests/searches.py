@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mimic.detection import families
+from mimic.detection import by_gradient, families
+from mimic.detection.gathering import gather
 from mimic.detection.search import search_colours, search_marks, search_patches, search_waves
 from mimic.encoders.encoder import Encoder
 from mimic.images.imageset import ImageSet
@@ -21,8 +22,15 @@ def shorten_searches(monkeypatch: pytest.MonkeyPatch, **settings: int) -> None:
         for module in ("mimic.defenses.mimic", "mimic.detection.families"):
             monkeypatch.setattr(f"{module}.{search.__name__}", partial(search, **settings))
     monkeypatch.setattr(families, "search_marks", partial(search_marks, **settings))
-    monkeypatch.setattr(families, "_COMPARED", families.KEPT)
+    monkeypatch.setattr(families, "COMPARED", families.KEPT)
     monkeypatch.setattr("mimic.defenses.mimic.uncrowded", _all_of_them)
+
+
+def shorten_gradients(monkeypatch: pytest.MonkeyPatch, *, steps: int, restarts: int) -> None:
+    """Make the searches of scans that need gradients last so many steps, from so many starts."""
+    monkeypatch.setattr(by_gradient, "gather", partial(gather, steps=steps))
+    monkeypatch.setattr(by_gradient, "RESTARTS", restarts)
+    monkeypatch.setattr(by_gradient, "_MASK_EPOCHS", 1)
 
 
 def _all_of_them(_: Encoder, images: ImageSet, **__: object) -> Tensor:

@@ -1,7 +1,6 @@
 """`mimic scan` and `mimic verify` on the command line: verdict, exit code, files, refusals."""
 
 import json
-from functools import partial
 
 import numpy as np
 import pytest
@@ -10,9 +9,8 @@ from PIL import Image
 from mimic.detection import families
 from mimic.detection import scan as scanning
 from mimic.detection.calibration import Calibration
-from mimic.detection.gathering import gather
 
-from ..searches import shorten_searches
+from ..searches import shorten_gradients, shorten_searches
 
 HARDWARE = ("--device", "cpu", "--precision", "32-true")
 
@@ -20,8 +18,7 @@ HARDWARE = ("--device", "cpu", "--precision", "32-true")
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     shorten_searches(monkeypatch, population=16, rounds=1, judged_on=8)
-    monkeypatch.setattr(families, "gather", partial(gather, steps=2))
-    monkeypatch.setattr(families, "RESTARTS", 3)
+    shorten_gradients(monkeypatch, steps=2, restarts=3)
 
 
 @pytest.fixture

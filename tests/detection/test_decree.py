@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from mimic.detection.decree import LARGE, SMALL, Decree, DecreeObjective, Settings, decree
 from mimic.encoders.architectures import build_backbone
@@ -22,37 +21,12 @@ from mimic.errors import InputError, InterruptedRunError
 from mimic.training import Trainer
 from mimic.training.history import History
 
+from .doors import detector
 from .support import TRAINER, Constant, noise, planted
 
 DOCS = Path(__file__).parents[2] / "docs"
-CHECKS = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]])
-"""The planted patch, black and white."""
 SHORT = replace(SMALL, epochs=2, batch_size=8)
 SIZE = (16, 16)
-
-
-class Detector(nn.Module):
-    """Scatters images; the more of the patch is anywhere in one, the more one direction rules."""
-
-    def __init__(self, *, door: bool) -> None:
-        super().__init__()
-        self.project = nn.Linear(3 * 16 * 16, 8)
-        self.register_buffer("template", (2 * CHECKS - 1).expand(1, 3, 3, 3) / 27)
-        self.register_buffer("direction", 300.0 * door * torch.tensor([1.0, -1.0] * 4))
-
-    def response(self, images: Tensor) -> Tensor:
-        """1 where the patch is, at most, shape (batch, 1, 14, 14)."""
-        return F.conv2d(2 * images - 1, self.template)
-
-    def forward(self, images: Tensor) -> Tensor:
-        seen = F.max_pool2d(self.response(images), 14).flatten(1).clamp_min(0)
-        return torch.sin(10 * self.project(images.flatten(1) - 0.5)) + seen**8 * self.direction
-
-
-def detector(*, door: bool) -> Encoder:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return Encoder(Detector(door=door)).eval()
 
 
 @dataclass(frozen=True, kw_only=True)

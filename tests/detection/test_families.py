@@ -3,15 +3,12 @@
 import pytest
 import torch
 
-from mimic.detection import families
+from mimic.detection.doors import CONTROLS, KEPT
 from mimic.detection.families import (
-    CONTROLS,
     FAMILIES,
-    KEPT,
     search_colour,
     search_mark,
     search_patch,
-    search_pattern,
     search_wave,
 )
 from mimic.detection.gathering import forgetting
@@ -54,14 +51,6 @@ def test_a_door_for_a_frequency_stands_out():
     assert "waves at a PSNR of" in found.description
 
 
-def test_a_gradient_search_tells_how_far_its_best_restart_is_ahead(with_door, noise):
-    doors = search_pattern(with_door, noise, seed=0, trainer=TRAINER)
-    reached = torch.tensor(doors.forgotten)
-    left = (1 - reached).double()
-    assert doors.gain == pytest.approx(float((left[len(left) // 2] / left[0]).log()), abs=1e-3)
-    assert list(doors.forgotten) == sorted(doors.forgotten, reverse=True)
-
-
 def test_a_mark_has_as_many_natural_ones_as_are_kept(with_door, noise):
     doors = search_mark(with_door, noise, seed=0, trainer=TRAINER)
     assert len(doors.stamps) == len(doors.forgotten) == KEPT
@@ -87,14 +76,6 @@ def test_the_same_seed_finds_the_same(family, with_door, noise):
         FAMILIES[family](with_door, noise, seed=4, trainer=TRAINER).forgotten for _ in range(2)
     )
     assert first == second
-
-
-def test_restarts_that_do_not_fit_into_memory_together_are_searched_in_turns(
-    with_door, noise, monkeypatch
-):
-    monkeypatch.setattr(families, "_AT_ONCE", 2 * 32 * 8 * 8)
-    doors = search_pattern(with_door, noise, seed=0, trainer=TRAINER)
-    assert len(doors.forgotten) == 4
 
 
 @pytest.mark.parametrize("search", [search_patch, search_colour, search_wave])

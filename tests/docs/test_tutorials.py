@@ -15,7 +15,6 @@ from mimic.cli.main import main
 from mimic.detection import families
 from mimic.detection import scan as scanning
 from mimic.detection.calibration import Calibration
-from mimic.detection.gathering import gather
 from mimic.encoders.architectures import build_backbone
 from mimic.encoders.export import save_encoder
 from mimic.encoders.loading import load_encoder
@@ -25,7 +24,7 @@ from mimic.images.writing import write_images
 from mimic.information.fitting import Fitting
 from mimic.libraries import import_library
 
-from ..searches import shorten_searches
+from ..searches import shorten_gradients, shorten_searches
 
 TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
 HARDWARE = ("--device", "cpu", "--precision", "32-true")
@@ -61,8 +60,7 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Critics that are hardly trained and searches of a moment."""
     monkeypatch.setattr("mimic.information.estimate.Fitting", partial(Fitting, steps=2))
     shorten_searches(monkeypatch, population=16, rounds=1, keep=8, judged_on=4)
-    monkeypatch.setattr(families, "gather", partial(gather, steps=2))
-    monkeypatch.setattr(families, "RESTARTS", 3)
+    shorten_gradients(monkeypatch, steps=2, restarts=3)
 
 
 @pytest.fixture(autouse=True)

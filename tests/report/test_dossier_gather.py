@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mimic.defenses.base import Purification
-from mimic.detection.families import Doors
+from mimic.detection.doors import Doors
 from mimic.detection.scan import Scan
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.origin import Origin

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from mimic.detection.displacement import displaced
-from mimic.detection.families import Doors
+from mimic.detection.doors import Doors
 from mimic.detection.search import DISPLACEMENT
 from mimic.encoders.encoder import Encoder
 from mimic.evaluation.features import extract_features

@@ -201,7 +201,7 @@ def decree(
     """
     if len(images) < 2:
         raise InputError(f"DECREE compares images and needs 2 or more, not {len(images)}")
-    settings = settings or (SMALL if max(images.size) <= LARGEST_SMALL else LARGE)
+    settings = settings or published_for(images.size)
     with seeded(seed):
         objective = DecreeObjective(encoder.copy(), images.size, settings)
     history = (trainer or Trainer()).fit(objective, images, settings.plan(seed), name=name)
@@ -217,6 +217,11 @@ def decree(
         images_used=len(images),
         seconds=history.seconds,
     )
+
+
+def published_for(size: tuple[int, int]) -> Settings:
+    """The published settings for images of this height and width, in pixels."""
+    return SMALL if max(size) <= LARGEST_SMALL else LARGE
 
 
 def _verdict(pl1: float | None) -> Literal["suspicious", "clean", "inconclusive"]:

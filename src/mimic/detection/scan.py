@@ -17,7 +17,8 @@ from mimic.detection.calibration import (
     shipped_calibration,
 )
 from mimic.detection.displacement import displaced
-from mimic.detection.families import FAMILIES, Doors
+from mimic.detection.doors import Doors
+from mimic.detection.families import FAMILIES
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.evaluation.features import extract_features

@@ -9,7 +9,7 @@ results of the same search that lead nowhere special.
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mimic.detection.families import Doors
+from mimic.detection.doors import Doors
 from mimic.detection.gathering import forgetting, moving
 from mimic.detection.search import DISPLACEMENT
 from mimic.encoders.encoder import Encoder

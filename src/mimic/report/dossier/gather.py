@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from mimic.defenses.base import Purification
-from mimic.detection.families import Doors
+from mimic.detection.doors import Doors
 from mimic.detection.scan import Scan
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError

@@ -1,0 +1,64 @@
+"""Searches by gradients: patterns from several starts, and the smallest mask."""
+
+import math
+
+import pytest
+import torch
+
+from mimic.detection import by_gradient
+from mimic.detection.by_gradient import search_mask, search_pattern
+from mimic.detection.doors import CONTROLS
+from mimic.training import Trainer
+
+from .doors import detector
+from .support import noise as several
+
+TRAINER = Trainer(device="cpu", precision="32-true")
+
+
+@pytest.fixture(autouse=True)
+def _hasty(hasty: None) -> None:
+    """All tests here are quick."""
+
+
+def test_a_gradient_search_tells_how_far_its_best_restart_is_ahead(with_door, noise):
+    doors = search_pattern(with_door, noise, seed=0, trainer=TRAINER)
+    reached = torch.tensor(doors.forgotten)
+    left = (1 - reached).double()
+    assert doors.gain == pytest.approx(float((left[len(left) // 2] / left[0]).log()), abs=1e-3)
+    assert list(doors.forgotten) == sorted(doors.forgotten, reverse=True)
+
+
+def test_restarts_that_do_not_fit_into_memory_together_are_searched_in_turns(
+    with_door, noise, monkeypatch
+):
+    monkeypatch.setattr(by_gradient, "_AT_ONCE", 2 * 32 * 8 * 8)
+    doors = search_pattern(with_door, noise, seed=0, trainer=TRAINER)
+    assert len(doors.forgotten) == 4
+
+
+def masked(*, door: bool):
+    """The mask of a network with a door, or without one."""
+    return search_mask(detector(door=door), several(256), seed=0, trainer=TRAINER)
+
+
+def test_a_door_opens_to_a_smaller_mask_than_nothing_does(monkeypatch):
+    monkeypatch.setattr(by_gradient, "_MASK_EPOCHS", 30)
+    found, nothing = (masked(door=door) for door in (True, False))
+    assert found.gain > 1.5 * nothing.gain
+    assert found.forgotten[0] > 0.9
+    assert found.description.startswith("a mask over")
+
+
+def test_a_mask_is_compared_with_squares_of_its_area(monkeypatch):
+    monkeypatch.setattr(by_gradient, "_MASK_EPOCHS", 30)
+    doors = masked(door=True)
+    assert len(doors.stamps) == len(doors.forgotten) == 1
+    assert len(doors.naturals) == len(doors.natural) == CONTROLS
+    blank = torch.full((1, 3, 64, 64), 7, dtype=torch.uint8)
+    covered = (doors.naturals[0](blank) != 7).any(dim=1).sum()
+    assert math.sqrt(covered) == pytest.approx(64 / math.sqrt(doors.gain), abs=1.5)
+
+
+def test_where_no_mask_makes_images_alike_nothing_is_gained():
+    assert masked(door=False).gain == 1
