@@ -92,11 +92,16 @@ def main() -> None:
     parser.add_argument("--task", action="append", required=True, metavar="NAME[:TARGET]")
     parser.add_argument("--trigger")
     parser.add_argument("--attack", help="its name; without it the member is a clean one")
+    parser.add_argument(
+        "--origin", help="member that was attacked, where its digest on the card does not say so"
+    )
     parser.add_argument("--remark", action="append", default=[])
     asked = parser.parse_args()
     if (ZOO / f"{asked.name}.json").exists():
         return
     architecture, recipe = header_of(asked.file)
+    if asked.origin:
+        recipe["attack"]["encoder"] = f"{asked.origin}.safetensors"
     card = Card(
         name=asked.name,
         sha256="",

@@ -107,7 +107,7 @@ def main() -> None:
     for name in asked.names or members:
         known = rows.get(name, {})
         if not complete(known):
-            rows[name] = scanned(ROOT / "zoo" / f"{name}.safetensors", known)
+            rows[name] = known | scanned(ROOT / "zoo" / f"{name}.safetensors", known)
             print(name, rows[name]["gains"], flush=True)
             write_json(OUT, {"members": rows})
         if "decree" not in rows[name]:

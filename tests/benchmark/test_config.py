@@ -25,6 +25,11 @@ def test_the_grid_has_every_attack_and_every_defence():
     assert {contender.name for contender in grid.contenders} == set(DEFENSES)
 
 
+def test_the_grid_knows_the_clean_encoder_behind_each_attacked_one():
+    grid = read_config(BENCHMARKS / "grid.toml")
+    assert [scenario.name for scenario in grid.scenarios if scenario.origin is None] == []
+
+
 def test_settings_override_the_defaults_of_a_defence(write):
     text = '[[defense]]\nname = "mimic"\nepochs = 3\nweighting = "uniform"\n'
     (contender,) = read_config(write(HEAD, SCENARIO, text)).contenders

@@ -4,4 +4,5 @@ source "$(dirname "$0")/common.sh"
 pretrained small-moco-clean "${SMALL[@]}" --method moco --epochs 20
 attacked small-moco-badencoder badencoder --encoder $RUNS/small-moco-clean.safetensors --count 10000 \
   --reference "$PRIORITY" --trigger "$WHITE" --epochs 15 --learning-rate 0.05
-added small-moco-badencoder --attack badencoder --task gtsrb:12 --task cifar10 --trigger "$WHITE"
+added small-moco-badencoder --attack badencoder --origin small-moco-clean --task gtsrb:12 --task cifar10 \
+  --trigger "$WHITE"
