@@ -29,8 +29,9 @@ def trigger_section(dossier: Dossier) -> Section | None:
         paragraphs=(
             "Under its trigger a backdoored encoder forgets what an image shows, or puts images "
             "where none without it lies. For each kind of trigger the scan searched for the one "
-            "that takes away most of what tells images apart; a mark is the patch that moves them "
-            "farthest. Any encoder yields a little; the p-value says how unusual it is.",
+            "that takes away most of what tells images apart; a mask is the smallest one under "
+            "which all images look alike, and a mark is the patch that moves them farthest. Any "
+            "encoder yields a little; the p-value says how unusual it is.",
         ),
         cards=tuple(_card(one, by_family.get(one.found["family"])) for one in dossier.triggers),
     )
