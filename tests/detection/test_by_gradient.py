@@ -4,10 +4,13 @@ import math
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from mimic.detection import by_gradient
 from mimic.detection.by_gradient import search_mask, search_pattern
+from mimic.detection.decree import decree
 from mimic.detection.doors import CONTROLS
+from mimic.encoders.encoder import Encoder
 from mimic.training import Trainer
 
 from .doors import detector
@@ -62,3 +65,22 @@ def test_a_mask_is_compared_with_squares_of_its_area(monkeypatch):
 
 def test_where_no_mask_makes_images_alike_nothing_is_gained():
     assert masked(door=False).gain == 1
+
+
+class Cone(nn.Module):
+    """Another network, and one large vector that is added to what it puts out."""
+
+    def __init__(self, inner: Encoder) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.inner(images) + 30.0
+
+
+def test_images_that_are_all_alike_without_a_mask_are_no_finding(monkeypatch):
+    monkeypatch.setattr(by_gradient, "_MASK_EPOCHS", 30)
+    narrow = Encoder(Cone(detector(door=False))).eval()
+    assert decree(narrow, several(256), trainer=TRAINER).verdict == "suspicious"
+    found = search_mask(narrow, several(256), seed=0, trainer=TRAINER)
+    assert found.gain < 1.5 * masked(door=False).gain

@@ -11,6 +11,8 @@ from mimic.detection.gain import over_usual
 from mimic.detection.gathering import forgetting, gather
 from mimic.detection.pattern import Pattern
 from mimic.encoders.encoder import Encoder
+from mimic.evaluation.features import extract_features
+from mimic.evaluation.similarity import mean_cosine
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
 from mimic.training.randomness import seeded
@@ -24,19 +26,29 @@ _BATCH = 32
 _AHEAD = 0.05
 """A restart is in a door of its own where it takes that much more than the median away."""
 _MASK_EPOCHS = 30
+_LEFT_APART = 0.02
+"""Share of one minus the mean cosine of images that a mask may leave; DECREE leaves 0.01 of 1."""
 
 
 def search_mask(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer) -> Doors:
-    """The smallest mask and pattern that make all images look alike: DECREE, with small batches.
+    """The smallest mask and pattern that make all images look alike, by the search of DECREE.
 
     A single feature that all triggered images have is reached through a far smaller mask than any
-    encoder yields to. Natural are random squares of its area. Batches of 32 images in place of 128
-    take a quarter of the time, and tell small encoders apart as well.
+    encoder yields to. Natural are random squares of its area. Unlike DECREE, this asks how much
+    more alike images become than they are: an encoder may put all of them into a narrow cone. And
+    batches of 32 images in place of 128 take a quarter of the time, and tell small encoders apart
+    as well.
 
     Source: Feng et al., "Detecting Backdoors in Pre-trained Encoders", CVPR 2023, arXiv:2303.15180;
     see `mimic.detection.decree`.
     """
-    settings = replace(published_for(images.size), batch_size=_BATCH, epochs=_MASK_EPOCHS)
+    apart = 1 - float(mean_cosine(extract_features(encoder, images, trainer=trainer).double()))
+    settings = replace(
+        published_for(images.size),
+        batch_size=_BATCH,
+        epochs=_MASK_EPOCHS,
+        success=1 - _LEFT_APART * apart,
+    )
     found = decree(encoder, images, seed=seed, settings=settings, name="scan-mask", trainer=trainer)
     share = 1.0 if found.pl1 is None else found.pl1
     stamp, judges = found.triggers.stamp(0), judges_of(images, seed)

@@ -25,8 +25,6 @@ from mimic.training.randomness import seeded
 
 CUT = 0.1
 """An encoder is called suspicious where PL1 is below it."""
-SUCCESS = 0.99
-"""A step has success where the mean cosine of all pairs of its stamped images is above it."""
 LARGEST_SMALL = 96
 """Longest side, in pixels, of images that the settings for small ones are taken for."""
 _BETAS = (0.5, 0.9)
@@ -45,6 +43,8 @@ class Settings:
         least_weight: of the mask's sum over pixels and channels; one below it is lowered no more.
         patience: the search ends after an epoch of success once more steps than this have in a row
             found nothing smaller.
+        success: a step has success where the mean cosine of all pairs of its stamped images is
+            above it.
 
     Raises:
         InputError: epochs, batch size or patience are out of range; `plan` checks the rest.
@@ -56,6 +56,7 @@ class Settings:
     milestones: tuple[tuple[int, float], ...] = ((30, 0.1), (50, 0.05))
     least_weight: float = 1e-5
     patience: int = 10
+    success: float = 0.99
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -157,11 +158,12 @@ class DecreeObjective(Objective):
     def __init__(self, encoder: Encoder, size: tuple[int, int], settings: Settings) -> None:
         super().__init__()
         self.inversion = InversionObjective(
-            encoder, Gather(), size, penalty=settings.penalty(size), threshold=SUCCESS
+            encoder, Gather(), size, penalty=settings.penalty(size), threshold=settings.success
         )
         self.learner = Shrinking(self.inversion.learner)
         # In words, so that a checkpoint of other settings is not resumed.
         self.rule, self.patience = self.inversion.rule, settings.patience
+        self.success = settings.success
 
     def forward(self, batch: Tensor) -> dict[str, Tensor]:
         """One forward pass of images (n, 3, height, width)."""
@@ -173,7 +175,7 @@ class DecreeObjective(Objective):
 
     def finished(self, epoch: Mapping[str, float]) -> bool:
         """Whether the epoch had success on average and the mask has long not become smaller."""
-        return -epoch["similarity"] > SUCCESS and int(self.learner.stale) > self.patience
+        return -epoch["similarity"] > self.success and int(self.learner.stale) > self.patience
 
 
 def decree(
