@@ -25,7 +25,6 @@ from mimic.detection.calibration import Calibration, score_of, shipped_calibrati
 from mimic.detection.families import FAMILIES
 from mimic.encoders.loading import load_encoder
 from mimic.files import write_json
-from mimic.images.imageset import ImageSet
 from mimic.images.source import open_images
 from mimic.training import Trainer
 from mimic.zoo import read_zoo
@@ -38,16 +37,16 @@ OTHER_METHODS = ("byol", "moco", "simsiam", "tokens")
 SEED = 3
 
 
-def scanned(path: Path, known: dict[str, Any]) -> dict[str, Any]:
-    """What the searches find in one encoder."""
-    images = opened().sample(count=640, seed=SEED).unlabelled()
-    return searched(load_encoder(path), images, known, seed=SEED, trainer=Trainer(progress=True))
-
-
-@cache
-def opened() -> ImageSet:
-    """Images that the members were trained on."""
-    return open_images(f"{DATA}/cifar10:train")
+def looked_at(path: Path, known: dict[str, Any]) -> dict[str, Any]:
+    """What is known of one encoder, with what the searches and DECREE find where it is missing."""
+    encoder, images = load_encoder(path), open_images(f"{DATA}/cifar10:train")
+    found, trainer = dict(known), Trainer(progress=True)
+    if not complete(known):
+        some = images.sample(count=640, seed=SEED).unlabelled()
+        found |= searched(encoder, some, known, seed=SEED, trainer=trainer)
+    if "decree" not in known:
+        found["decree"] = by_decree(encoder, images, seed=SEED)
+    return found
 
 
 def judged(gains: Mapping[str, float], calibration: Calibration) -> dict[str, Any]:
@@ -61,6 +60,7 @@ def judged(gains: Mapping[str, float], calibration: Calibration) -> dict[str, An
     }
 
 
+@cache
 def shipped() -> dict[str, Any]:
     """The file of the calibration that comes with mimic."""
     file = resources.files("mimic.detection").joinpath("calibration.json")
@@ -106,14 +106,9 @@ def main() -> None:
     rows: dict[str, Any] = json.loads(OUT.read_text())["members"] if OUT.exists() else {}
     for name in asked.names or members:
         known = rows.get(name, {})
-        if not complete(known):
-            rows[name] = known | scanned(ROOT / "zoo" / f"{name}.safetensors", known)
-            print(name, rows[name]["gains"], flush=True)
-            write_json(OUT, {"members": rows})
-        if "decree" not in rows[name]:
-            encoder, images = load_encoder(ROOT / "zoo" / f"{name}.safetensors"), opened()
-            rows[name]["decree"] = by_decree(encoder, images, seed=SEED)
-            print(name, rows[name]["decree"], flush=True)
+        if not complete(known) or "decree" not in known:
+            rows[name] = looked_at(ROOT / "zoo" / f"{name}.safetensors", known)
+            print(name, rows[name]["gains"], rows[name]["decree"], flush=True)
             write_json(OUT, {"members": rows})
     near = referenced(rows)
     for name, row in rows.items():

@@ -2,13 +2,13 @@
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
 from pathlib import Path
 
 from mimic.benchmark import ResultCard
 from mimic.benchmark.cards import CARDS, load_cards
 from mimic.evaluation.evaluate import Evaluation
 from mimic.report.leaderboard import gather, render_leaderboard
+from mimic.report.leaderboard.rows import grouped
 
 TASKS = {"gtsrb": "GTSRB", "cifar10": "CIFAR-10"}
 BOARD = "leaderboard-grid.html"
@@ -40,7 +40,7 @@ def default_block(folder: Path) -> str:
             _way(own, _aimed),
             *(_way(own, lambda found, task=task: _accuracy(found, task)) for task in TASKS),
         ]
-        for scenario, own in _grouped(cards, lambda card: card.scenario)
+        for scenario, own in grouped(cards, lambda card: card.scenario).items()
     ]
     return table([*columns, *(f"{name} (%)" for name in TASKS.values())], rows)
 
@@ -59,7 +59,7 @@ def grid_block(folder: Path) -> str:
         return _NONE_YET
     columns = ["defence", "members", "attack success, mean", "worst"]
     rows = []
-    for label, own in _grouped(cards, lambda card: card.label):
+    for label, own in grouped(cards, lambda card: card.label).items():
         success = _above(own, _aimed)
         kept = [_above(own, lambda found, task=task: _accuracy(found, task)) for task in TASKS]
         means = (f"{statistics.fmean(values):+.1f}" for values in (success, *kept))
@@ -91,12 +91,6 @@ _Rate = Callable[[_Found], float | None]
 def _cards(folder: Path) -> list[ResultCard]:
     cards = load_cards(folder) if (folder / CARDS).is_dir() else ()
     return [card for card in cards if not card.failed]
-
-
-def _grouped(
-    cards: Iterable[ResultCard], key: Callable[[ResultCard], str]
-) -> list[tuple[str, list[ResultCard]]]:
-    return [(name, list(own)) for name, own in groupby(sorted(cards, key=key), key)]
 
 
 def _found(card: ResultCard, who: str) -> _Found:

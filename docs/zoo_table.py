@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench_tables import table
+
 from mimic.zoo import Card, read_zoo
 from mimic.zoo.card import told_success
 
@@ -36,11 +38,9 @@ def zoo_block(zoo: Path, signs: Path) -> str:
         return "No member has a card yet, so there is no table here."
     known = json.loads(signs.read_text(encoding="utf-8")) if signs.exists() else {}
     ordered = sorted(cards.values(), key=lambda card: (card.backdoored, card.name))
-    lines = [list(COLUMNS), ["---"] + ["---:"] * (len(COLUMNS) - 1)]
-    lines += [_cells(card, known.get(card.name, {})) for card in ordered]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    rows = [_cells(card, known.get(card.name, {})) for card in ordered]
     remarks = [f"- `{card.name}`: {remark}" for card in ordered for remark in card.remarks]
-    return "\n\n".join(filter(None, [table, "\n".join(remarks)]))
+    return "\n\n".join(filter(None, [table(COLUMNS, rows), "\n".join(remarks)]))
 
 
 def _cells(card: Card, signs: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -39,10 +39,7 @@ def labelled_images(cell: Cell, task: str, size: int | None) -> tuple[ImageSet, 
 def judged(cell: Cell, encoder: Encoder) -> Results:
     """An encoder, judged on each task with each probe, with the trigger where there is a target."""
     return {
-        task: {
-            probe: _judged_by(cell, encoder, task, probe, seed=cell.defense.seed)
-            for probe in cell.probes
-        }
+        task: _judged_on(cell, encoder, task, cell.probes, seed=cell.defense.seed)
         for task in cell.scenario.tasks
     }
 
@@ -95,20 +92,20 @@ def _measured(cell: Cell, file: Path, task: str, probe: str, folder: Path) -> Ev
         kept: Evaluation = parse(Evaluation, json.loads(path.read_text("utf-8")), f"'{path}'")
         return kept
     except (OSError, ValueError):  # not there, or cut in half
-        found = _judged_by(cell, load_encoder(file), task, probe, seed=0)
+        found = _judged_on(cell, load_encoder(file), task, [probe], seed=0)[probe]
         write_json(ensure_folder(folder) / path.name, found.as_dict())
         return found
 
 
-def _judged_by(cell: Cell, encoder: Encoder, task: str, probe: str, *, seed: int) -> Evaluation:
+def _judged_on(
+    cell: Cell, encoder: Encoder, task: str, probes: Sequence[str], *, seed: int
+) -> dict[str, Evaluation]:
+    """By probe; the images of the task are opened once for all of them."""
     scenario = cell.scenario
     train, test = labelled_images(cell, task, encoder.image_size)
-    return evaluate(
-        encoder,
-        train,
-        test,
-        **aim(member_trigger(scenario.card, scenario.folder), scenario.tasks[task]),
-        probe=probe,
-        seed=seed,
-        trainer=Trainer(device=cell.device, precision=cell.precision),
-    )
+    aimed = aim(member_trigger(scenario.card, scenario.folder), scenario.tasks[task])
+    trainer = Trainer(device=cell.device, precision=cell.precision)
+    return {
+        probe: evaluate(encoder, train, test, **aimed, probe=probe, seed=seed, trainer=trainer)
+        for probe in probes
+    }
