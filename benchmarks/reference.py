@@ -69,6 +69,7 @@ VARIANTS: dict[str, Defense] = {
     "mimic": Mimic(epochs=OUR_EPOCHS),
     "mimic-uniform": Mimic(epochs=OUR_EPOCHS, weighting="uniform"),
     "mimic-no-colours": Mimic(epochs=OUR_EPOCHS, recoloured_share=0.0),
+    "mimic-fixed-shares": Mimic(epochs=OUR_EPOCHS, sharing="fixed"),
     "mimic-no-waves": Mimic(epochs=OUR_EPOCHS, waved_share=0.0),
     "mimic-no-search": Mimic(**NOTHING_FOUND, random_share=0.5),
     "mimic-no-change": Mimic(**NOTHING_FOUND, random_share=0.0),

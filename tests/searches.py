@@ -19,7 +19,7 @@ def shorten_searches(monkeypatch: pytest.MonkeyPatch, **settings: int) -> None:
     Crowds are not looked for: a network that is hardly trained sees them everywhere.
     """
     for search in (search_patches, search_colours, search_waves):
-        for module in ("mimic.defenses.mimic", "mimic.detection.families"):
+        for module in ("mimic.defenses.changes", "mimic.detection.families"):
             monkeypatch.setattr(f"{module}.{search.__name__}", partial(search, **settings))
     monkeypatch.setattr(families, "search_marks", partial(search_marks, **settings))
     monkeypatch.setattr(families, "COMPARED", families.KEPT)

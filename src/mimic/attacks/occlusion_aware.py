@@ -18,7 +18,8 @@ from torch.nn import functional as F
 
 from mimic.attacks.bask_like import BaskLike, BaskLikeObjective
 from mimic.attacks.rehearsal import Distillation
-from mimic.defenses.mimic import Mimic, mixed_views, occluded_views
+from mimic.defenses.mimic import Mimic
+from mimic.defenses.views import mixed_views, occluded_views
 from mimic.detection.forgetting import forgotten
 from mimic.detection.patches import Patches, random_patches
 from mimic.encoders.encoder import Encoder

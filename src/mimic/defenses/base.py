@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self, final
 
+from mimic.defenses.changes import Change
 from mimic.encoders.checks import check_images, check_student, check_successor
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
@@ -20,12 +21,14 @@ class Purification:
         encoder: the purified encoder, in eval mode on the CPU.
         history: of the training; empty where nothing is trained.
         localization: where benign knowledge lies, for defences that look.
+        changes: what the student had to see past, for defences that search for it.
         same_architecture: False where a student of another architecture was asked for.
     """
 
     encoder: Encoder
     history: History
     localization: Localization | None = None
+    changes: tuple[Change, ...] = ()
     same_architecture: bool = True
 
 

@@ -10,27 +10,28 @@ image as it is.
 Features and maps are copied faithfully, but such a change is never allowed to alter them. Most of
 the changes are those under which the teacher itself forgets what the image shows, found by searches
 that need forward passes only; some patches are random. All cost accuracy, so none gets more views
-than it needs.
+than it needs, and the kind that does most to this teacher gets more than the others.
 """
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mimic.defenses.base import Defense, Purification
+from mimic.defenses.changes import find_changes
+from mimic.defenses.views import mixed_views, occluded_views
 from mimic.detection.crowds import CROWD, uncrowded
-from mimic.detection.search import Found, Population, search_colours, search_patches, search_waves
+from mimic.detection.search import Population
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.student import student_of
 from mimic.errors import InputError
 from mimic.images.augment import Augmentation
 from mimic.images.imageset import ImageSet
-from mimic.images.occlusion import random_occlusion
 from mimic.images.pixels import to_unit_range
 from mimic.information.features import stage_names
 from mimic.information.localize import localize
@@ -110,54 +111,6 @@ def paired_stages(teacher: Sequence[str], student: Sequence[str]) -> dict[str, s
     }
 
 
-def occluded_views(
-    views: Tensor, searched: Sequence[tuple[Population, float]], random_share: float
-) -> tuple[Tensor, Tensor]:
-    """Change the first views by searched changes, cover the next ones at random, the rest not.
-
-    Args:
-        views: floats in [0, 1], shape (batch, 3, height, width).
-        searched: changes, each kind with its share of the views, in [0, 1].
-        random_share: likewise, of random patches; all make at most 1.
-
-    Returns:
-        The views as the student sees them, and masks (batch, 1, height, width), 1 where one is
-        covered.
-    """
-    parts, share, begin = [], 0.0, 0
-    for changes, own_share in searched:
-        share += own_share
-        end = round(len(views) * share)
-        if end > begin:
-            chosen = changes[torch.randint(len(changes), (end - begin,))]
-            parts.append(chosen.varied().lay(views[begin:end]))
-        begin = end
-    end = round(len(views) * (share + random_share))
-    parts.append(random_occlusion(views[begin:end]))
-    parts.append((views[end:], torch.zeros_like(views[end:, :1])))
-    seen, covered = zip(*parts, strict=True)
-    return torch.cat(seen), torch.cat(covered)
-
-
-def mixed_views(augment: Augmentation, images: Tensor) -> Tensor:
-    """One plain view of each image and one that is mixed with a view of another image.
-
-    Mixing makes many more different inputs out of a few images (Beyer et al., "Knowledge
-    distillation: a good teacher is patient and consistent", CVPR 2022, arXiv:2106.05237).
-
-    Args:
-        augment: makes random views.
-        images: floats in [0, 1], shape (batch, 3, height, width).
-
-    Returns:
-        Views in random order, shape (2 * batch, 3, height, width).
-    """
-    plain, other = augment(torch.cat([images, images])).chunk(2)
-    share = torch.rand(len(images), 1, 1, 1).to(images)
-    mixed = torch.lerp(other, plain.roll(1, 0), share)
-    return torch.cat([plain, mixed])[torch.randperm(2 * len(images)).to(images.device)]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Mimic(Defense):
     """MIMIC with a student that learns to see past patches: the default of mimic.
@@ -168,6 +121,9 @@ class Mimic(Defense):
         clone_weight: of the clone loss on features.
         stage_weight: of the stage losses together; 0 copies features only.
         weighting: how `stage_weight` is shared among stages: by "information", or "uniform".
+        sharing: what decides about the three shares that follow: with "gain", half of each may go
+            to a kind of change that does more to this encoder than it does to clean ones, see
+            `mimic.defenses.changes`; "fixed" leaves them as they are.
         searched_share: share of the views that the student sees under patches that a search found
             on the suspicious encoder, in [0, 1]; 0 searches for none.
         recoloured_share: likewise, in colours that a search found.
@@ -187,6 +143,7 @@ class Mimic(Defense):
     clone_weight: float = 2.0
     stage_weight: float = 1.0
     weighting: Literal["information", "uniform"] = "information"
+    sharing: Literal["gain", "fixed"] = "gain"
     searched_share: float = 0.2
     recoloured_share: float = 0.1
     waved_share: float = 0.1
@@ -221,7 +178,18 @@ class Mimic(Defense):
         shares = found.weights
         if self.weighting == "uniform":
             shares = dict.fromkeys(shares, 1 / len(shares))
-        searched = self._searched(suspect, images, trainer)
+        changes = find_changes(
+            suspect,
+            images,
+            {
+                "patch": self.searched_share,
+                "colour": self.recoloured_share,
+                "wave": self.waved_share,
+            },
+            by_gain=self.sharing == "gain",
+            seed=self.seed,
+            trainer=trainer,
+        )
         own_stages = None if self.student is None else stage_names(student, images, None)
         objective = MimicObjective(
             student,
@@ -229,7 +197,7 @@ class Mimic(Defense):
             images.size,
             weights={k: self.stage_weight * share for k, share in shares.items()},
             clone_weight=self.clone_weight,
-            searched=searched,
+            searched=[(change.found, change.share) for change in changes],
             random_share=self.random_share,
             min_scale=self.min_scale,
             partners=None if own_stages is None else paired_stages(list(shares), own_stages),
@@ -248,23 +216,9 @@ class Mimic(Defense):
             encoder=student,
             history=history,
             localization=found,
+            changes=changes,
             same_architecture=self.student is None,
         )
-
-    def _searched(
-        self, suspect: Encoder, images: ImageSet, trainer: Trainer
-    ) -> list[tuple[Population, float]]:
-        """The best changes of each kind that is asked for, and its share of the views."""
-        kinds: list[tuple[Callable[..., Found[Any]], float]] = [
-            (search_patches, self.searched_share),
-            (search_colours, self.recoloured_share),
-            (search_waves, self.waved_share),
-        ]
-        return [
-            (search(suspect, images, seed=self.seed, trainer=trainer).candidates, share)
-            for search, share in kinds
-            if share > 0
-        ]
 
     def _student(self, suspect: Encoder, images: ImageSet) -> Encoder:
         if self.student is None:

@@ -64,14 +64,15 @@ class Calibration:
         several times as much as most.
 
         Args:
-            gains: of a scan, by family.
+            gains: of a scan, by family; the families that are asked about.
             leave_out: one of the clean encoders that does not count.
         """
         found = {}
-        for family, values in self.values.items():
+        for family, gain in gains.items():
+            values = self.values[family]
             kept = [_log(value) for index, value in enumerate(values) if index != leave_out]
             scale = max(statistics.stdev(kept), LEAST_SPREAD)
-            found[family] = (_log(gains[family]) - statistics.fmean(kept)) / scale
+            found[family] = (_log(gain) - statistics.fmean(kept)) / scale
         return found
 
     def p_value(self, score: float) -> float:

@@ -19,6 +19,7 @@ from mimic.detection.doors import (
 )
 from mimic.detection.gain import over_strong, over_usual
 from mimic.detection.gathering import forgetting, moving
+from mimic.detection.patches import Patches
 from mimic.detection.search import (
     DISPLACEMENT,
     P,
@@ -27,7 +28,7 @@ from mimic.detection.search import (
     search_patches,
     search_waves,
 )
-from mimic.detection.waves import random_waves
+from mimic.detection.waves import Waves, random_waves
 from mimic.encoders.encoder import Encoder
 from mimic.evaluation.features import extract_features
 from mimic.images.imageset import ImageSet
@@ -36,13 +37,18 @@ from mimic.training.randomness import seeded
 
 
 def search_patch(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer) -> Doors:
-    """Opaque rectangles; see `search_patches`.
+    """Opaque rectangles; see `search_patches`."""
+    found = search_patches(encoder, images, keep=KEPT, seed=seed, trainer=trainer).candidates
+    return judged_patches(found, encoder, images, seed=seed, trainer=trainer)
 
-    Natural are random ones of the same height and width as the best.
-    """
+
+def judged_patches(
+    found: Patches, encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer
+) -> Doors:
+    """What a search found; natural are random patches of the same height and width as the best."""
     return _judged(
         "patch",
-        search_patches(encoder, images, keep=KEPT, seed=seed, trainer=trainer).candidates,
+        found,
         lambda best: patches_of(best.boxes[0, 2:], COMPARED),
         gain=over_strong,
         described=lambda cost: f"a patch over {100 * cost:.0f} % of the image",
@@ -54,10 +60,15 @@ def search_patch(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trai
 
 
 def search_colour(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer) -> Doors:
-    """Affine maps of colours; see `search_colours`.
+    """Affine maps of colours; see `search_colours`."""
+    found = search_colours(encoder, images, keep=KEPT, seed=seed, trainer=trainer).candidates
+    return judged_colours(found, encoder, images, seed=seed, trainer=trainer)
 
-    Natural are random ones of the size of the best.
-    """
+
+def judged_colours(
+    found: ColourMaps, encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer
+) -> Doors:
+    """What a search found; natural are random maps that change as much as the best."""
 
     def alike(best: ColourMaps) -> ColourMaps:
         drawn = random_colour_maps(COMPARED, best.moments)
@@ -65,7 +76,7 @@ def search_colour(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Tra
 
     return _judged(
         "colour",
-        search_colours(encoder, images, keep=KEPT, seed=seed, trainer=trainer).candidates,
+        found,
         alike,
         gain=over_strong,
         described=lambda cost: f"a change of colours at a PSNR of {decibels(cost):.0f} dB",
@@ -77,13 +88,18 @@ def search_colour(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Tra
 
 
 def search_wave(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer) -> Doors:
-    """Faint gratings over the whole image; see `search_waves`.
+    """Faint gratings over the whole image; see `search_waves`."""
+    found = search_waves(encoder, images, keep=KEPT, seed=seed, trainer=trainer).candidates
+    return judged_waves(found, encoder, images, seed=seed, trainer=trainer)
 
-    Natural are random ones of the size of the best.
-    """
+
+def judged_waves(
+    found: Waves, encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer
+) -> Doors:
+    """What a search found; natural are random waves that change as much as the best."""
     return _judged(
         "wave",
-        search_waves(encoder, images, keep=KEPT, seed=seed, trainer=trainer).candidates,
+        found,
         lambda best: random_waves(COMPARED).scaled(best.costs.expand(COMPARED)),
         gain=over_usual,
         described=lambda cost: f"waves at a PSNR of {decibels(cost):.0f} dB",
