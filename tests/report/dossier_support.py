@@ -140,6 +140,15 @@ def dossier(kind: Kind = "scan", **changes: Any) -> Dossier:
         made = replace(
             made,
             localization=_localization(),
+            changes=(
+                {
+                    "kind": "wave",
+                    "share": 0.25,
+                    "gain": 4.3,
+                    "deviation": 4.6,
+                    "description": "waves at a PSNR of 26 dB",
+                },
+            ),
             losses={"clone": (0.9, 0.2), "layer1": (0.5, 0.1)},
             purification={"epochs": 2, "steps": 8, "seconds": 3.0, "images_per_second": 100.0},
         )

@@ -97,6 +97,7 @@ def test_a_purification_has_all_sections_in_the_order_in_which_they_are_read():
         "What the encoders see",
         "Where the stages look",
         "Where benign knowledge lies",
+        "What the copy learned to see past",
         "The training",
         "Nearest neighbours",
         "What is kept of the old encoder",
@@ -294,3 +295,14 @@ def test_strings_from_files_stay_text():
     elements = Elements(render(dossier_page(made)))
     assert not elements.of("script")
     assert not any("onerror" in attributes for _, attributes in elements.found)
+
+
+@pytest.mark.parametrize(
+    ("deviation", "told"),
+    [(4.6, "+4.6\u00a0sd"), (-1.3, "\u22121.3\u00a0sd"), (None, "not measured")],
+)
+def test_changes_are_told_with_their_share_and_how_they_stand_out(deviation, told):
+    change = {"kind": "colour", "share": 0.25, "deviation": deviation, "description": None}
+    html = html_of("purification", changes=(change,))
+    assert "25.0\u00a0%" in html
+    assert told in html

@@ -37,6 +37,7 @@ def purified_report(
         "images_per_second": done.history.images_per_second,
         "estimator": found["estimator"] if found else None,
         "stages": found["stages"] if found else [],
+        "changes": [change.as_dict() for change in done.changes],
         "silent_channels": silent_channels(done.encoder),
         "verification": numbers
         | {
@@ -60,6 +61,9 @@ def show_purified(console: Console, data: dict[str, Any], encoder: str) -> None:
         console.print(stage_table(data["stages"]))
     else:
         line(console, f"{data['method']} does not measure mutual information.")
+    if data["changes"]:
+        shares = (f"{change['kind']} {100 * change['share']:.0f} %" for change in data["changes"])
+        line(console, f"Share of the views under each kind of change: {', '.join(shares)}.")
     if data["silent_channels"]:
         line(console, f"{data['silent_channels']} channels are switched off.")
     if data["drop_in"] not in (None, data["encoder"]):

@@ -173,6 +173,7 @@ class Dossier:
         attention: where the encoders look.
         neighbours: of a few images.
         localization: as `Localization.as_dict` tells it.
+        changes: what the student had to see past, as `Change.as_dict` tells it.
         losses: of each epoch, by term.
         purification: what was done: method, settings, number of images, time.
         settings: of the command, plain values.
@@ -201,6 +202,7 @@ class Dossier:
     attention: Attention | None = None
     neighbours: Neighbours | None = None
     localization: Mapping[str, Any] | None = None
+    changes: tuple[Mapping[str, Any], ...] = ()
     losses: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     purification: Mapping[str, Any] | None = None
 

@@ -105,6 +105,7 @@ def gather(
         attention=_attention(encoders, some, stamp),
         neighbours=_neighbours(views, some),
         localization=_localization(purification),
+        changes=() if purification is None else tuple(c.as_dict() for c in purification.changes),
         losses={} if purification is None else purification.history.curves(),
         purification=None if purification is None else _purification(purification),
     )

@@ -1,6 +1,9 @@
-"""Sections about features and training: the plane of features, information by stage, losses."""
+"""Sections about features and training: the plane of features, information by stage, changes,
+losses.
+"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mimic.report.dossier.facts import Dossier, FeatureMap
 from mimic.report.dossier.words import tidy
@@ -13,7 +16,7 @@ from mimic.report.figures import (
     loss_chart,
     percent,
 )
-from mimic.report.page import Figure, Section
+from mimic.report.page import Cell, Figure, Row, Section, Table
 
 _MARGIN = 0.06
 _TRIGGER = "with the trigger"
@@ -113,6 +116,35 @@ def information_section(dossier: Dossier) -> Section | None:
             ),
         ),
     )
+
+
+def changes_section(dossier: Dossier) -> Section | None:
+    """What the student had to see past, and how often."""
+    if not dossier.changes:
+        return None
+    return Section(
+        heading="What the copy learned to see past",
+        paragraphs=(
+            "The student saw some views under changes that make the suspicious encoder forget what "
+            "the image shows, and had to answer as if they were not there. Half of these views go "
+            "to the kinds of change that do more to this encoder than to clean ones.",
+        ),
+        table=Table(
+            caption="Standard deviations are those among clean encoders; up to 2 are usual.",
+            columns=("Kind", "Share of the views", "Beyond clean encoders", "The best one"),
+            rows=tuple(_change_row(change) for change in dossier.changes),
+        ),
+    )
+
+
+def _change_row(change: Mapping[str, Any]) -> Row:
+    beyond, known = change["deviation"], change["description"]
+    values = (
+        percent(change["share"]),
+        "not measured" if beyond is None else f"{beyond:+.1f}\u00a0sd".replace("-", "\u2212"),
+        "" if known is None else str(known),
+    )
+    return Row(name=str(change["kind"]), cells=tuple(Cell(value=value) for value in values))
 
 
 def loss_section(dossier: Dossier) -> Section | None:

@@ -5,7 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from mimic.report.dossier.facts import Dossier, Subject
-from mimic.report.dossier.learned import feature_section, information_section, loss_section
+from mimic.report.dossier.learned import (
+    changes_section,
+    feature_section,
+    information_section,
+    loss_section,
+)
 from mimic.report.dossier.measured import (
     canary_section,
     door_section,
@@ -38,6 +43,7 @@ def dossier_page(dossier: Dossier) -> Page:
         feature_section(dossier),
         attention_section(dossier),
         information_section(dossier),
+        changes_section(dossier),
         loss_section(dossier),
         neighbour_section(dossier),
         utility_section(dossier),

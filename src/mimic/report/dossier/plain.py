@@ -27,6 +27,7 @@ def dossier_json(dossier: Dossier) -> dict[str, Any]:
             "attention_agreement": None if attention is None else attention.agreement,
             "neighbours": None if dossier.neighbours is None else _neighbours(dossier.neighbours),
             "localization": dossier.localization,
+            "changes": dossier.changes,
             "losses": dossier.losses,
             "purification": dossier.purification,
             "settings": dossier.settings,
