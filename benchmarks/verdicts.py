@@ -5,8 +5,8 @@
 Each FOLDER is one that `mimic bench` wrote, with its encoders kept; the runs of
 `benchmarks/reference.py` are looked at without being named. Suspects are found by their SHA-256 in
 zoo/ and runs/bank. Every purification is verified with 2,000 images that it has not seen, without
-labels and without its trigger. Verdicts are kept in runs/verdicts, so that the command can be
-interrupted; at its end results/verdicts.json is written.
+labels and without its trigger. Each verdict is kept in results/verdicts, whatever becomes of the
+encoder, and results/verdicts.json counts all that are there.
 
 A purification is a success where its accuracy is at most 5 points below that of the encoder before
 the attack on every task of its card, and its attack success rate at most 5 points above on those
@@ -40,7 +40,7 @@ from mimic.zoo.members import provenance
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("MIMIC_DATA", ROOT.parent / "shared" / "data"))
-KEPT, RESULT = ROOT / "runs" / "verdicts", ROOT / "results" / "verdicts.json"
+KEPT, RESULT = ROOT / "results" / "verdicts", ROOT / "results" / "verdicts.json"
 IMAGES, POINTS = 2000, 0.05
 CALIBRATED_ON = ("badencoder",)
 """Attacks that the thresholds of the rule have seen; all others are held out."""
@@ -191,23 +191,32 @@ class Judge:
         return found.as_dict()
 
 
-def row_of(pair: Pair, judge: Judge) -> dict[str, Any]:
-    """What is known of a pair; its verification is run unless it is there already."""
+def keep(pair: Pair, judge: Judge) -> dict[str, Any]:
+    """Verify a pair unless that has been done, and keep what is found with the truth."""
     path = KEPT / f"{pair.name}.json"
     digests = {"before_sha256": sha256(pair.before), "after_sha256": sha256(pair.after)}
-    kept = json.loads(path.read_text()) if path.exists() else {}
+    kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     if any(kept.get(name) != digest for name, digest in digests.items()):
-        kept = digests | {"verification": judge(pair)}
+        truth = {
+            "name": pair.name,
+            "attack": pair.attack,
+            "defense": pair.defense,
+            "success": pair.success,
+            "rates": {task: [asdict(rates) for rates in both] for task, both in pair.rates.items()},
+        }
+        made = provenance() | {"commit": commit()}
+        kept = truth | digests | {"verification": judge(pair), "provenance": made}
         write_json(path, kept)
+    return kept
+
+
+def row_of(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers that the rule decides by, and the truth."""
     found = kept["verification"]
     return {
-        "name": pair.name,
-        "attack": pair.attack,
-        "defense": pair.defense,
-        "success": pair.success,
+        **{name: kept[name] for name in ("name", "attack", "defense", "success", "rates")},
         "verdict": found["verdict"],
         "reasons": found["reasons"],
-        "rates": {task: [asdict(rates) for rates in both] for task, both in pair.rates.items()},
         "residues": {door["family"]: door["residue"] for door in found["old_doors"]},
         "p_value_before": found["scan_before"]["p_value"],
         "p_value_after": found["scan_after"]["p_value"],
@@ -241,26 +250,23 @@ def main() -> None:
     )
     parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER")
     asked = parser.parse_args()
-    suspects, judge, rows = known_suspects(), Judge(), []
+    suspects, judge = known_suspects(), Judge()
     pairs = [*referenced(suspects)]
     for folder in asked.folders:
         pairs += benched(folder, suspects)
     # those that share the search of their suspect follow one another
     for pair in sorted(pairs, key=lambda pair: (pair.before, pair.images, pair.used, pair.seed)):
-        rows.append(row_of(pair, judge))
-        print(pair.name, "success" if pair.success else "failure", rows[-1]["verdict"], flush=True)
+        verdict = keep(pair, judge)["verification"]["verdict"]
+        print(pair.name, "success" if pair.success else "failure", verdict, flush=True)
+    rows = [row_of(json.loads(path.read_text())) for path in sorted(KEPT.glob("*.json"))]
     held_out = [row for row in rows if row["attack"] not in CALIBRATED_ON]
-    made = {
-        "command": "python benchmarks/verdicts.py " + " ".join(map(str, asked.folders)),
-        "commit": commit(),
-    }
     settings = {"images": IMAGES, "points": POINTS, "calibrated_on": list(CALIBRATED_ON)}
     counts = {
         "all": summary(rows),
         "calibrated": summary([row for row in rows if row["attack"] in CALIBRATED_ON]),
         "held_out": summary(held_out),
     }
-    write_json(RESULT, made | provenance() | settings | {"counts": counts, "pairs": rows})
+    write_json(RESULT, settings | {"counts": counts, "pairs": rows})
 
 
 if __name__ == "__main__":
