@@ -13,6 +13,7 @@ from mimic.benchmark.estimate import Sampler, estimate_seconds
 from mimic.benchmark.grid import Cell
 from mimic.errors import InterruptedRunError
 from mimic.training import Objective, Plan
+from mimic.training.progress import Progress
 
 CLOCK = [0.0]
 
@@ -78,6 +79,21 @@ def test_what_was_measured_is_not_measured_again(cells, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_measure_probes", None)
     later = replace(cells[0], defense=cells[0].defense.with_settings(seed=7))
     assert seconds((*cells, later), tmp_path) == found | {later.stem: found[cells[0].stem]}
+
+
+def test_progress_counts_what_is_measured(cells, tmp_path, monkeypatch):
+    """Not the cells, of which most have their work in common with others."""
+    totals: list[int] = []
+
+    def counted(name: str, total: int, *, show: bool) -> Progress:
+        totals.append(total)
+        return Progress(name, total, show=show)
+
+    monkeypatch.setattr(module, "Progress", counted)
+    same = [replace(cells[0], defense=cells[0].defense.with_settings(seed=i)) for i in range(5)]
+    seconds(same, tmp_path)
+    seconds(same, tmp_path)
+    assert totals == [2, 0]
 
 
 def test_trainings_grow_with_the_number_of_images(cells, tmp_path):

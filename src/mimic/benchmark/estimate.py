@@ -108,37 +108,65 @@ def estimate_seconds(
         InterruptedRunError: SIGINT or SIGTERM arrived.
     """
     book = _Book(cache, {"threads": threads, "machine": provenance()["machine"]})
-    with _threads(threads), Progress("estimate", len(cells), show=show) as bar:
-        found = {}
-        networks: dict[Path, dict[str, Any]] = {}
-        for cell in cells:
-            file = cell.scenario.encoder
-            if file not in networks:
-                networks[file] = _network(file)
-            found[cell.stem] = _seconds(cell, networks[file], book)
+    networks: dict[Path, dict[str, Any]] = {}
+    pieces: dict[str, tuple[_Piece, _Piece]] = {}
+    for cell in cells:
+        file = cell.scenario.encoder
+        if file not in networks:
+            networks[file] = _network(file)
+        pieces[cell.stem] = _pieces(cell, networks[file], book)
+    unknown = {p.key: p for both in pieces.values() for p in both if p.key not in book.known}
+    with _threads(threads), Progress("estimate", len(unknown), show=show) as bar:
+        for piece in unknown.values():
+            book.learn(piece)
             bar.advance()
-    return found
+    return {stem: _seconds(both, book) for stem, both in pieces.items()}
 
 
-def _seconds(cell: Cell, network: dict[str, Any], book: "_Book") -> float | None:
-    """Seconds of the defence, by the number of images, and of judging what it gives."""
+@dataclass(frozen=True, kw_only=True)
+class _Piece:
+    """Work that many cells have in common.
+
+    Attributes:
+        key: it is known by.
+        amount: of images, of this cell.
+        measure: gives the cost and the amount it was measured on.
+    """
+
+    key: str
+    amount: float
+    measure: Callable[[], tuple[Cost, float]]
+
+
+def _pieces(cell: Cell, network: dict[str, Any], book: "_Book") -> tuple[_Piece, _Piece]:
+    """The defence, whose cost grows with the number of images, and judging what it gives."""
     settings = {k: v for k, v in asdict(cell.defense).items() if k != "seed"}
     hardware = {"device": cell.device, "precision": cell.precision}
     images = {"images": cell.scenario.images} | hardware | network
     tasks = {name: asdict(task) for name, task in cell.scenario.tasks.items()}
     aimed = cell.scenario.card.trigger is not None
-    defense = book.cost(
-        {"defense": cell.name, "settings": settings} | images, lambda: _measure_defense(cell)
+    return (
+        _Piece(
+            key=book.key({"defense": cell.name, "settings": settings} | images),
+            amount=cell.ratio or cell.count or 1,
+            measure=lambda: _measure_defense(cell),
+        ),
+        _Piece(
+            key=book.key(
+                {"tasks": tasks, "probes": cell.probes, "aimed": aimed} | hardware | network
+            ),
+            amount=1.0,
+            measure=lambda: _measure_probes(cell),
+        ),
     )
-    probes = book.cost(
-        {"tasks": tasks, "probes": cell.probes, "aimed": aimed} | hardware | network,
-        lambda: _measure_probes(cell),
-    )
-    if defense is None or probes is None:
+
+
+def _seconds(pieces: tuple[_Piece, ...], book: "_Book") -> float | None:
+    """Of all pieces together; None where one could not be measured."""
+    if any(piece.key not in book.known for piece in pieces):
         return None
-    (cost, measured_on), (judging, _) = defense, probes
-    amount = (cell.ratio or cell.count or 1) / measured_on
-    return cost.training * amount + cost.rest + judging.training + judging.rest
+    costs = [(piece.amount, book.known[piece.key]) for piece in pieces]
+    return math.fsum(training * amount / on + rest for amount, (training, rest, on) in costs)
 
 
 def _measure_defense(cell: Cell) -> tuple[Cost, float]:
@@ -193,41 +221,38 @@ def _network(file: Path) -> dict[str, Any]:
 
 
 class _Book:
-    """Measured costs, in memory and in a file; what could not be measured is not tried twice.
+    """Measured costs, in memory and in a file.
 
     Args:
         path: of the file; one that cannot be read is started anew.
         circumstances: what costs depend on beside the work itself.
+
+    Attributes:
+        known: seconds of training, other seconds, and the amount of images, by key.
     """
 
     def __init__(self, path: Path, circumstances: Mapping[str, Any]) -> None:
         self.path, self.circumstances = path, circumstances
-        self.failed: set[str] = set()
         try:
             self.known: dict[str, list[float]] = dict(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             self.known = {}
 
-    def cost(
-        self, work: Mapping[str, Any], measure: Callable[[], tuple[Cost, float]]
-    ) -> tuple[Cost, float] | None:
-        """The cost of a piece of work and the amount it was measured on."""
+    def key(self, work: Mapping[str, Any]) -> str:
+        """What the cost of a piece of work is kept under."""
         text = json.dumps({"work": work, "on": self.circumstances}, sort_keys=True, default=str)
-        key = hashlib.sha256(text.encode()).hexdigest()[:16]
-        if key not in self.known and key not in self.failed:
-            try:
-                cost, amount = measure()
-            except InterruptedRunError:
-                raise
-            except Exception:  # the cell will say what is wrong with it
-                self.failed.add(key)
-                return None
-            self.known[key] = [cost.training, cost.rest, amount]
-            write_json(self.path, self.known)
-        if key in self.failed:
-            return None
-        training, rest, amount = self.known[key]
-        return Cost(training=training, rest=rest), amount
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def learn(self, piece: _Piece) -> None:
+        """Measure a piece of work; one that fails stays unknown, its cell says what is wrong."""
+        try:
+            cost, amount = piece.measure()
+        except InterruptedRunError:
+            raise
+        except Exception:
+            return
+        self.known[piece.key] = [cost.training, cost.rest, amount]
+        write_json(self.path, self.known)
 
 
 @contextmanager
