@@ -1,0 +1,103 @@
+"""What a student has learned of the task, and of the backdoor, while it is trained.
+
+    python benchmarks/curves.py [VARIANT ...]    results/curves/VARIANT.json
+
+Three students of `small-badencoder` are judged by their nearest neighbours (10,000 training and
+5,000 test images of a task, nothing to train) after some of the epochs: that of the default, one
+that sees random patches only, and one that sees what the teacher sees. Nothing in the training
+depends on it. Half an hour to an hour a variant on one thread; what is there is skipped. Images are
+read from the folder named by MIMIC_DATA (default ../shared/data).
+"""
+
+import argparse
+import copy
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mimic.benchmark.meter import commit
+from mimic.defenses import Mimic
+from mimic.encoders.encoder import Encoder
+from mimic.encoders.loading import load_encoder
+from mimic.files import ensure_folder, write_json
+from mimic.images.source import open_images
+from mimic.training import History, Objective, Plan, Trainer
+from mimic.training.objective import Data
+from mimic.zoo import read_zoo
+from mimic.zoo.card import Card
+from mimic.zoo.members import measure_neighbours, member_trigger, provenance
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("MIMIC_DATA", ROOT.parent / "shared" / "data"))
+ZOO, RESULTS = ROOT / "zoo", ROOT / "results" / "curves"
+MEMBER, IMAGES, COUNT = "small-badencoder", "cifar10:train", 2000
+EPOCHS = 100
+JUDGED = (1, 2, 5, *range(10, EPOCHS + 1, 10))
+
+_UNSEARCHED = Mimic(epochs=EPOCHS, searched_share=0.0, recoloured_share=0.0, waved_share=0.0)
+VARIANTS = {
+    "mimic": Mimic(epochs=EPOCHS),
+    "mimic-no-search": replace(_UNSEARCHED, random_share=0.5),
+    "mimic-no-change": replace(_UNSEARCHED, random_share=0.0),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch(Trainer):
+    """A trainer that judges the student after some epochs.
+
+    Attributes:
+        card: of the suspect.
+        points: what was found, by epoch.
+    """
+
+    card: Card
+    points: list[dict[str, Any]] = field(default_factory=list)
+
+    def fit(
+        self, objective: Objective, data: Data, plan: Plan, *, name: str = "training"
+    ) -> History:
+        """Train; the student of "mimic" is looked at."""
+        if name == "mimic":
+            objective.finished = lambda epoch: self._look(objective, epoch)  # type: ignore[method-assign]
+        return super().fit(objective, data, plan, name=name)
+
+    def _look(self, objective: Objective, epoch: Mapping[str, float]) -> bool:
+        if epoch["epoch"] in JUDGED:
+            student = copy.deepcopy(objective.learner).eval()
+            assert isinstance(student, Encoder)
+            self.points.append({"epoch": int(epoch["epoch"])} | judged(student, self.card))
+            print(self.points[-1], flush=True)
+        return False
+
+
+def judged(encoder: Encoder, card: Card) -> dict[str, Any]:
+    """Accuracy and attack success by task."""
+    trigger = member_trigger(card, ZOO)
+    found = measure_neighbours(encoder, card.tasks, trigger=trigger, data=DATA, trainer=Trainer())
+    return {task: dict(rates) for task, rates in found.items()}
+
+
+def main() -> None:
+    """Train what is asked for and missing."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("variants", nargs="*", help=f"by default {', '.join(VARIANTS)}")
+    asked = parser.parse_args()
+    card = read_zoo(ZOO)[MEMBER]
+    suspect = load_encoder(ZOO / card.file)
+    images = open_images(f"{DATA}/{IMAGES}", size=suspect.image_size).sample(count=COUNT, seed=0)
+    ensure_folder(RESULTS)
+    for name in asked.variants or VARIANTS:
+        path, defense = RESULTS / f"{name}.json", VARIANTS[name]
+        if path.exists():
+            continue
+        watch = Watch(card=card)
+        defense(suspect, images, trainer=watch)
+        facts = {"member": MEMBER, "images": IMAGES, "count": COUNT, "settings": asdict(defense)}
+        write_json(path, facts | {"points": watch.points} | provenance() | {"commit": commit()})
+
+
+if __name__ == "__main__":
+    main()
