@@ -12,6 +12,8 @@ from mimic.report.leaderboard.rows import grouped
 
 TASKS = {"gtsrb": "GTSRB", "cifar10": "CIFAR-10"}
 BOARD = "leaderboard-grid.html"
+FIXED = "fixed"
+"""Label of the default with fixed shares."""
 _WHOLE = (
     f"[The whole leaderboard]({BOARD}) has each attack, intervals, ranks, tests and costs; "
     "`mimic report` made it."
@@ -19,22 +21,26 @@ _WHOLE = (
 _NONE_YET = "No cell of this benchmark has a card yet, so there is no table here."
 
 
-def default_block(folder: Path) -> str:
+def default_block(folder: Path, fixed: Path) -> str:
     """What the default makes of each attacked encoder, a row each, means over seeds.
 
     Args:
-        folder: of a benchmark with one defence.
+        folder: of a benchmark with the default.
+        fixed: of one with fixed shares, which stands in, with a star, for members without cards.
 
     Raises:
         InputError: a card cannot be read.
     """
     cards = _cards(folder)
+    known = {card.scenario for card in cards}
+    cards += [card for card in _cards(fixed, FIXED) if card.scenario not in known]
     if not cards:
         return _NONE_YET
+    cards.sort(key=lambda card: card.scenario)
     columns = ("member", "attack", "seeds", "attack success (%)")
     rows = [
         [
-            f"`{scenario}`",
+            f"`{scenario}`" + ("" if scenario in known else " \\*"),
             f"{own[0].attack}",
             f"{len(own)}",
             _way(own, _aimed),
@@ -43,6 +49,29 @@ def default_block(folder: Path) -> str:
         for scenario, own in grouped(cards, lambda card: card.scenario).items()
     ]
     return table([*columns, *(f"{name} (%)" for name in TASKS.values())], rows)
+
+
+def sharing_block(folder: Path, fixed: Path) -> str:
+    """The default beside itself with fixed shares, a row for each member that has both.
+
+    Args:
+        folder: of a benchmark with the default.
+        fixed: of one with fixed shares.
+
+    Raises:
+        InputError: a card cannot be read.
+    """
+    pairs = {(card.scenario, card.seed): card for card in _cards(fixed, FIXED)}
+    both = [(pairs[key], c) for c in _cards(folder) if (key := (c.scenario, c.seed)) in pairs]
+    if not both:
+        return _NONE_YET
+    rows = [
+        [f"`{scenario}`", _sharing(own, _aimed)]
+        + [_sharing(own, lambda found, task=task: _accuracy(found, task)) for task in TASKS]
+        for scenario, own in grouped(both, lambda pair: pair[1].scenario).items()
+    ]
+    columns = ("attack success (%)", *(f"{name} (%)" for name in TASKS.values()))
+    return table(["member", *columns], rows)
 
 
 def grid_block(folder: Path) -> str:
@@ -88,9 +117,10 @@ _Found = dict[str, Evaluation]
 _Rate = Callable[[_Found], float | None]
 
 
-def _cards(folder: Path) -> list[ResultCard]:
+def _cards(folder: Path, label: str | None = None) -> list[ResultCard]:
+    """Those with results, of any label or of one."""
     cards = load_cards(folder) if (folder / CARDS).is_dir() else ()
-    return [card for card in cards if not card.failed]
+    return [card for card in cards if not card.failed and label in (None, card.label)]
 
 
 def _found(card: ResultCard, who: str) -> _Found:
@@ -116,6 +146,14 @@ def _way(cards: Sequence[ResultCard], rate: _Rate) -> str:
         for who in ("suspect", "purified", "clean")
     )
     return f"{suspect} → {purified} ({clean})"
+
+
+def _sharing(pairs: Sequence[tuple[ResultCard, ResultCard]], rate: _Rate) -> str:
+    """As in `6.9 → 1.9 (1.7)`: fixed, shared by gain, and clean in parentheses."""
+    fixed, shared = (
+        _percent([rate(_found(pair[index], "purified")) for pair in pairs]) for index in range(2)
+    )
+    return f"{fixed} → {shared} ({_percent([rate(_found(own, 'clean')) for _, own in pairs])})"
 
 
 def _percent(rates: Sequence[float | None]) -> str:

@@ -13,6 +13,7 @@ SCHEMA = 1
 METHODS = {
     "mimic": "the default of mimic",
     "mimic-uniform": "ablation: stages weigh the same, mutual information is not used",
+    "mimic-fixed-shares": "ablation: every kind of change gets its usual share",
     "mimic-no-colours": "ablation: no search for colours",
     "mimic-no-waves": "ablation: no search for waves",
     "mimic-no-search": "ablation: random patches only",

@@ -13,8 +13,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench_tables import BOARD, default_block, grid_block, leaderboard_page, table
+from bench_tables import (
+    BOARD,
+    default_block,
+    grid_block,
+    leaderboard_page,
+    sharing_block,
+    table,
+)
 from cards import METHODS, Found, Row, read_cards
+from curves_figure import curves_figure
+from floor_table import floor_block
 from method_figure import method_figure
 from scan_table import scan_block
 from scatter_figure import scatter_figure
@@ -27,6 +36,7 @@ DOCS = Path(__file__).resolve().parent
 PAGE, ZOO_PAGE, BOARD_PAGE = "results.md", "zoo.md", "leaderboard.md"
 SCAN_PAGE = "commands/scan.md"
 METHOD, SCATTER, DEMO = "pictures/method.svg", "pictures/results.svg", "pictures/demo.png"
+CURVES = "pictures/curves.svg"
 BEGIN, END = "<!-- begin: written by docs/render.py -->", "<!-- end: written by docs/render.py -->"
 """Around what is written here, once or several times in a page."""
 ENOUGH_SEEDS = 3
@@ -124,7 +134,12 @@ def with_blocks(path: Path, *blocks: str) -> str:
 def rendered(docs: Path, results: Path, zoo: Path) -> dict[str, str | None]:
     """Content by file name below `docs`; None for a file that should not be there."""
     found = read_cards(results / "small-badencoder", zoo)
-    benches = default_block(results / "zoo"), grid_block(results / "grid")
+    benches = (
+        default_block(results / "zoo", results / "shares"),
+        sharing_block(results / "zoo", results / "shares"),
+        floor_block(results / "floors.json", zoo),
+        grid_block(results / "grid"),
+    )
     return {
         PAGE: with_blocks(docs / PAGE, results_block(found)),
         ZOO_PAGE: with_blocks(docs / ZOO_PAGE, zoo_block(zoo, results / "zoo_signs.json")),
@@ -132,6 +147,7 @@ def rendered(docs: Path, results: Path, zoo: Path) -> dict[str, str | None]:
         BOARD_PAGE: with_blocks(docs / BOARD_PAGE, *benches),
         BOARD: leaderboard_page(results / "grid"),
         METHOD: method_figure(),
+        CURVES: curves_figure(results / "curves", zoo),
         SCATTER: scatter_figure(found) if found.encoders or found.methods else None,
     }
 

@@ -29,7 +29,7 @@ def rates(gtsrb: float, cifar10: float, success: float | None) -> dict[str, Any]
 
 
 def write(folder: Path, scenario: str, label: str, results: dict[str, Any], **changes: Any) -> None:
-    (card,) = sorted((ROOT / "results" / "zoo" / "cards").glob("small-badencoder_*seed0*.json"))
+    (card,) = (ROOT / "results" / "shares" / "cards").glob("small-badencoder_*seed0*.json")
     clean, suspect = rates(0.62, 0.67, 0.001), rates(0.61, 0.66, 0.9)
     values = json.loads(card.read_text(encoding="utf-8")) | {
         "scenario": scenario,
@@ -38,7 +38,7 @@ def write(folder: Path, scenario: str, label: str, results: dict[str, Any], **ch
         "controls": {"suspect": suspect, "clean": clean},
         **changes,
     }
-    (folder / "cards").mkdir(exist_ok=True)
+    (folder / "cards").mkdir(parents=True, exist_ok=True)
     name = f"{scenario}-{label}-{values['seed']}.json"
     (folder / "cards" / name).write_text(json.dumps(values), encoding="utf-8")
 
@@ -48,7 +48,7 @@ def rows(block: str) -> list[list[str]]:
 
 
 def test_without_cards_there_is_no_table(tables, tmp_path):
-    assert "no table" in tables.default_block(tmp_path)
+    assert "no table" in tables.default_block(tmp_path, tmp_path / "fixed")
     assert "no table" in tables.grid_block(tmp_path)
     assert tables.leaderboard_page(tmp_path) is None
 
@@ -56,7 +56,7 @@ def test_without_cards_there_is_no_table(tables, tmp_path):
 def test_the_default_has_a_row_for_each_member_with_both_of_its_controls(tables, tmp_path):
     write(tmp_path, "b", "mimic", rates(0.60, 0.65, 0.01))
     write(tmp_path, "a", "mimic", rates(0.59, 0.65, None))
-    first, second = rows(tables.default_block(tmp_path))[2:]
+    first, second = rows(tables.default_block(tmp_path, tmp_path / "fixed"))[2:]
     assert (first[0], second[0]) == ("`a`", "`b`")
     assert first[3] == "90.0 → ? (0.1)"
     assert second[3:] == ["90.0 → 1.0 (0.1)", "61.0 → 60.0 (62.0)", "66.0 → 65.0 (67.0)"]
@@ -65,8 +65,29 @@ def test_the_default_has_a_row_for_each_member_with_both_of_its_controls(tables,
 def test_the_default_is_a_mean_over_seeds(tables, tmp_path):
     write(tmp_path, "a", "mimic", rates(0.60, 0.65, 0.01))
     write(tmp_path, "a", "mimic", rates(0.62, 0.65, 0.03), seed=1)
-    (row,) = rows(tables.default_block(tmp_path))[2:]
+    (row,) = rows(tables.default_block(tmp_path, tmp_path / "fixed"))[2:]
     assert (row[2], row[3]) == ("2", "90.0 → 2.0 (0.1)")
+
+
+def test_sharing_has_a_row_for_each_member_that_was_run_both_ways(tables, tmp_path):
+    shared, fixed = tmp_path / "zoo", tmp_path / "shares"
+    assert "no table" in tables.sharing_block(shared, fixed)
+    write(fixed, "a", "fixed", rates(0.60, 0.65, 0.07))
+    write(shared, "a", "mimic", rates(0.61, 0.64, 0.02))
+    write(shared, "a", "mimic", rates(0.50, 0.50, 0.50), seed=1)
+    write(shared, "b", "mimic", rates(0.60, 0.65, 0.01))
+    (row,) = rows(tables.sharing_block(shared, fixed))[2:]
+    assert row == ["`a`", "7.0 → 2.0 (0.1)", "60.0 → 61.0 (62.0)", "65.0 → 64.0 (67.0)"]
+
+
+def test_members_without_the_default_are_told_with_fixed_shares_and_a_star(tables, tmp_path):
+    shared, fixed = tmp_path / "zoo", tmp_path / "shares"
+    write(fixed, "a", "fixed", rates(0.60, 0.65, 0.07))
+    write(fixed, "b", "fixed", rates(0.60, 0.65, 0.07))
+    write(shared, "b", "mimic", rates(0.60, 0.65, 0.01))
+    first, second = rows(tables.default_block(shared, fixed))[2:]
+    assert (first[0], first[3]) == ("`a` \\*", "90.0 → 7.0 (0.1)")
+    assert (second[0], second[3]) == ("`b`", "90.0 → 1.0 (0.1)")
 
 
 def test_defences_are_points_from_the_clean_encoder_sorted_by_attack_success(tables, tmp_path):

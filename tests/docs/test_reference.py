@@ -67,6 +67,7 @@ INTERNAL = {
         "defenses.inapplicable",
         "defenses.permutation",
         "defenses.plans",
+        "defenses.views",
         "losses.maps",
         "losses.pairs",
     )
