@@ -11,14 +11,13 @@ read from the folder named by MIMIC_DATA (default ../shared/data).
 
 import argparse
 import copy
-import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from reference import CLEAN_IMAGES, DATA, OUR_EPOCHS, ROOT, SUSPECT, VARIANTS, ZOO
+
 from mimic.benchmark.meter import commit
-from mimic.defenses import Mimic
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.loading import load_encoder
 from mimic.files import ensure_folder, write_json
@@ -29,19 +28,10 @@ from mimic.zoo import read_zoo
 from mimic.zoo.card import Card
 from mimic.zoo.members import measure_neighbours, member_trigger, provenance
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("MIMIC_DATA", ROOT.parent / "shared" / "data"))
-ZOO, RESULTS = ROOT / "zoo", ROOT / "results" / "curves"
-MEMBER, IMAGES, COUNT = "small-badencoder", "cifar10:train", 2000
-EPOCHS = 100
-JUDGED = (1, 2, 5, *range(10, EPOCHS + 1, 10))
-
-_UNSEARCHED = Mimic(epochs=EPOCHS, searched_share=0.0, recoloured_share=0.0, waved_share=0.0)
-VARIANTS = {
-    "mimic": Mimic(epochs=EPOCHS),
-    "mimic-no-search": replace(_UNSEARCHED, random_share=0.5),
-    "mimic-no-change": replace(_UNSEARCHED, random_share=0.0),
-}
+RESULTS = ROOT / "results" / "curves"
+MEMBER, IMAGES = SUSPECT.stem, "cifar10:train"
+JUDGED = (1, 2, 5, *range(10, OUR_EPOCHS + 1, 10))
+WATCHED = ("mimic", "mimic-no-search", "mimic-no-change")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +50,12 @@ class Watch(Trainer):
         self, objective: Objective, data: Data, plan: Plan, *, name: str = "training"
     ) -> History:
         """Train; the student of "mimic" is looked at."""
-        if name == "mimic":
-            objective.finished = lambda epoch: self._look(objective, epoch)  # type: ignore[method-assign]
-        return super().fit(objective, data, plan, name=name)
+        if name != "mimic":
+            return super().fit(objective, data, plan, name=name)
+        objective.finished = lambda epoch: self._look(objective, epoch)  # type: ignore[method-assign]
+        history = super().fit(objective, data, plan, name=name)
+        self._look(objective, history.epochs[-1])  # nobody asks whether the last one is the last
+        return history
 
     def _look(self, objective: Objective, epoch: Mapping[str, float]) -> bool:
         if epoch["epoch"] in JUDGED:
@@ -83,19 +76,21 @@ def judged(encoder: Encoder, card: Card) -> dict[str, Any]:
 def main() -> None:
     """Train what is asked for and missing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("variants", nargs="*", help=f"by default {', '.join(VARIANTS)}")
+    parser.add_argument("variants", nargs="*", help=f"by default {', '.join(WATCHED)}")
     asked = parser.parse_args()
     card = read_zoo(ZOO)[MEMBER]
-    suspect = load_encoder(ZOO / card.file)
-    images = open_images(f"{DATA}/{IMAGES}", size=suspect.image_size).sample(count=COUNT, seed=0)
+    suspect = load_encoder(SUSPECT)
+    source = open_images(f"{DATA}/{IMAGES}", size=suspect.image_size)
+    images = source.sample(count=CLEAN_IMAGES, seed=0)
     ensure_folder(RESULTS)
-    for name in asked.variants or VARIANTS:
+    for name in asked.variants or WATCHED:
         path, defense = RESULTS / f"{name}.json", VARIANTS[name]
         if path.exists():
             continue
         watch = Watch(card=card)
         defense(suspect, images, trainer=watch)
-        facts = {"member": MEMBER, "images": IMAGES, "count": COUNT, "settings": asdict(defense)}
+        clean = {"images": IMAGES, "count": CLEAN_IMAGES}
+        facts = {"member": MEMBER, "settings": asdict(defense)} | clean
         write_json(path, facts | {"points": watch.points} | provenance() | {"commit": commit()})
 
 

@@ -51,11 +51,12 @@ def main() -> None:
     for encoder in clean:
         for attacked in (card for card in cards if card.backdoored):
             row = rows.setdefault(attacked.name, {})
+            if encoder.name in row:
+                continue
             same = known(rows, cards, attacked, encoder.name)
-            if encoder.name not in row:
-                row[encoder.name] = same or floor(attacked, encoder)
-                print(attacked.name, encoder.name, row[encoder.name], flush=True)
-                write_json(OUT, rows)
+            row[encoder.name] = same or floor(attacked, encoder)
+            print(attacked.name, encoder.name, row[encoder.name], flush=True)
+            write_json(OUT, rows)
 
 
 def known(

@@ -18,7 +18,7 @@ import argparse
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -168,7 +168,7 @@ def unseen(source: str, used: int, seed: int, size: int | None) -> ImageSet:
     images = open_images(f"{DATA}/{source}", size=size).unlabelled()
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(images), generator=generator)  # as `ImageSet.sample` draws them
-    return images.subset(order[used : used + IMAGES])
+    return replace(images.subset(order[used : used + IMAGES]), name=source)
 
 
 class Judge:

@@ -141,19 +141,25 @@ def _accuracy(found: _Found, task: str) -> float | None:
 
 def _way(cards: Sequence[ResultCard], rate: _Rate) -> str:
     """As in `82.0 → 0.5 (0.1)`: attacked, purified, and clean in parentheses."""
-    suspect, purified, clean = (
-        _percent([rate(_found(card, who)) for card in cards])
-        for who in ("suspect", "purified", "clean")
-    )
-    return f"{suspect} → {purified} ({clean})"
+    return _told([(card, "suspect") for card in cards], cards, rate)
 
 
 def _sharing(pairs: Sequence[tuple[ResultCard, ResultCard]], rate: _Rate) -> str:
     """As in `6.9 → 1.9 (1.7)`: fixed, shared by gain, and clean in parentheses."""
-    fixed, shared = (
-        _percent([rate(_found(pair[index], "purified")) for pair in pairs]) for index in range(2)
+    fixed, shared = zip(*pairs, strict=True)
+    return _told([(card, "purified") for card in fixed], shared, rate)
+
+
+def _told(
+    before: Sequence[tuple[ResultCard, str]], after: Sequence[ResultCard], rate: _Rate
+) -> str:
+    """Means of what an encoder of some cards has, of the purified ones, and of the clean ones."""
+    purified, clean = ([(card, who) for card in after] for who in ("purified", "clean"))
+    first, second, floor = (
+        _percent([rate(_found(card, who)) for card, who in group])
+        for group in (before, purified, clean)
     )
-    return f"{fixed} → {shared} ({_percent([rate(_found(own, 'clean')) for _, own in pairs])})"
+    return f"{first} → {second} ({floor})"
 
 
 def _percent(rates: Sequence[float | None]) -> str:

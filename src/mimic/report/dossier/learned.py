@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mimic.report.dossier.facts import Dossier, FeatureMap
-from mimic.report.dossier.words import tidy
+from mimic.report.dossier.words import deviations, tidy
 from mimic.report.figures import (
     COLOURS,
     Cloud,
@@ -141,7 +141,7 @@ def _change_row(change: Mapping[str, Any]) -> Row:
     beyond, known = change["deviation"], change["description"]
     values = (
         percent(change["share"]),
-        "not measured" if beyond is None else f"{beyond:+.1f}\u00a0sd".replace("-", "\u2212"),
+        "not measured" if beyond is None else deviations(beyond, "+"),
         "" if known is None else str(known),
     )
     return Row(name=str(change["kind"]), cells=tuple(Cell(value=value) for value in values))

@@ -59,8 +59,13 @@ def highlights(dossier: Dossier) -> tuple[Highlight, ...]:
 def beyond(door: Facts, share: float) -> str:
     """What a trigger of an old door reaches, for people: `69 %`, or `4.5 sd` of a mark."""
     if door["family"] == "mark":
-        return f"{DISPLACEMENT * share:.1f}\u00a0sd".replace("-", "\u2212")
+        return deviations(DISPLACEMENT * share)
     return whole(share)
+
+
+def deviations(count: float, sign: str = "-") -> str:
+    """Standard deviations for people, as `4.5 sd`; with the sign "+" also as `+4.5 sd`."""
+    return f"{count:{sign}.1f}\u00a0sd".replace("-", "\u2212")
 
 
 def whole(share: float) -> str:
