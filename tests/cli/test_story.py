@@ -98,8 +98,9 @@ def test_purify_tells_what_it_did(purified: dict[str, Any]) -> None:
     assert set(purified) == {
         *("encoder", "sha256", "drop_in", "drop_in_sha256", "manifest", "method", "images_used"),
         *("skipped", "epochs", "seed", "seconds", "images_per_second", "estimator", "stages"),
-        *("silent_channels", "verification", "attempts", "report", "facts", "card"),
+        *("silent_channels", "verification", "attempts", "report", "facts", "card", "changes"),
     }
+    assert [change["kind"] for change in purified["changes"]] == ["patch", "colour", "wave"]
     assert set(purified["stages"][0]) == {"name", "mutual_information", "standard_error", "weight"}
     assert (purified["method"], purified["images_used"], purified["epochs"]) == ("mimic", 140, 1)
 

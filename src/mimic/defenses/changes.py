@@ -106,7 +106,9 @@ def find_changes(
     if not by_gain:
         return tuple(Change(kind=k, found=found[k], share=share) for k, share in wanted.items())
     doors = {
-        kind: _JUDGES[kind](some[torch.arange(KEPT)], suspect, images, seed=seed, trainer=trainer)
+        kind: _JUDGES[kind](
+            some[torch.arange(min(KEPT, len(some)))], suspect, images, seed=seed, trainer=trainer
+        )
         for kind, some in found.items()
     }
     gains = {kind: one.gain for kind, one in doors.items()}
