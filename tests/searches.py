@@ -23,6 +23,7 @@ def shorten_searches(monkeypatch: pytest.MonkeyPatch, **settings: int) -> None:
             monkeypatch.setattr(f"{module}.{search.__name__}", partial(search, **settings))
     monkeypatch.setattr(families, "search_marks", partial(search_marks, **settings))
     monkeypatch.setattr(families, "COMPARED", families.KEPT)
+    monkeypatch.setattr(by_gradient, "_MASK_EPOCHS", 1)
     monkeypatch.setattr("mimic.defenses.mimic.uncrowded", _all_of_them)
 
 

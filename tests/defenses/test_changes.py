@@ -1,11 +1,14 @@
 """What is found on an encoder with a door, and how views are shared out among kinds of changes."""
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mimic.defenses.changes import find_changes, shared_out
+from mimic.detection.search import search_patches
 from mimic.encoders.encoder import Encoder
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
@@ -78,3 +81,17 @@ def test_fixed_shares_are_not_judged(waved, images):
         "deviation": None,
         "description": None,
     }
+
+
+def test_half_of_the_patches_lie_where_the_smallest_mask_does(waved, images, monkeypatch):
+    place = (0.75, 0.0, 1.0, 0.2)
+    monkeypatch.setattr("mimic.defenses.changes.place_of", lambda _: place)
+    monkeypatch.setattr("mimic.defenses.changes.search_patches", partial(search_patches, rounds=0))
+    (patches,) = find_changes(waved, images, {"patch": 0.2}, by_gain=True, seed=0, trainer=TRAINER)
+    (fixed,) = find_changes(waved, images, {"patch": 0.2}, by_gain=False, seed=0, trainer=TRAINER)
+    assert len(patches.found) == len(fixed.found) == 64
+    assert torch.equal(patches.found[torch.arange(0, 64, 2)].boxes, fixed.found.boxes[:32])
+    there = patches.found[torch.arange(1, 64, 2)].boxes
+    reach = there[:, :2] + there[:, 2:]
+    assert bool((reach[:, 0] > 0.75).all())
+    assert bool((there[:, 1] < 0.2).all())

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mimic.detection import by_gradient
-from mimic.detection.by_gradient import search_mask, search_pattern
+from mimic.detection.by_gradient import place_of, search_mask, search_pattern, smallest_mask
 from mimic.detection.decree import decree
 from mimic.detection.doors import CONTROLS
 from mimic.encoders.encoder import Encoder
@@ -84,3 +84,30 @@ def test_images_that_are_all_alike_without_a_mask_are_no_finding(monkeypatch):
     assert decree(narrow, several(256), trainer=TRAINER).verdict == "suspicious"
     found = search_mask(narrow, several(256), seed=0, trainer=TRAINER)
     assert found.gain < 1.5 * masked(door=False).gain
+
+
+def test_the_place_of_a_mask_is_where_most_of_it_lies():
+    mask = torch.zeros(1, 20, 10)
+    mask[:, 4:16, 2:7] = 1
+    place = (5 / 20, 2 / 10, 15 / 20, 7 / 10)
+    assert place_of(mask) == pytest.approx(place)
+    mask[:, 19, 9] = 1
+    assert place_of(mask) == pytest.approx(place)
+
+
+def test_one_pixel_is_a_place():
+    mask = torch.zeros(1, 8, 8)
+    mask[:, 7, 0] = 0.5
+    assert place_of(mask) == (7 / 8, 0, 1, 1 / 8)
+
+
+def test_the_place_of_a_mask_tells_where_a_door_opens(monkeypatch):
+    monkeypatch.setattr(by_gradient, "_MASK_EPOCHS", 30)
+
+    def area(*, door: bool) -> float:
+        found = smallest_mask(detector(door=door), several(256), seed=0, trainer=TRAINER)
+        top, left, bottom, right = place_of(found.triggers.masks[0])
+        return (bottom - top) * (right - left)
+
+    assert area(door=True) <= (4 / 16) ** 2  # the patch has 3x3 pixels, and works anywhere
+    assert area(door=False) > 0.25

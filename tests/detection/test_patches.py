@@ -54,3 +54,16 @@ def test_join_keeps_the_order():
     both = one(0, 0, 0.5, 0.5, 0.0).joined(one(0, 0, 0.1, 0.1, 1.0))
     assert len(both) == 2
     assert both.boxes[1, 2] == torch.tensor(0.1)
+
+
+def test_patches_around_a_place_have_their_centres_there_and_stay_inside():
+    torch.manual_seed(0)
+    boxes = random_patches(500, (0.8, 0.1, 1.0, 0.3)).boxes
+    corners, sides = boxes[:, :2], boxes[:, 2:]
+    assert bool((corners >= 0).all())
+    assert bool((corners + sides <= 1 + 1e-6).all())
+    at_the_edge = (corners == 0) | (corners + sides >= 1 - 1e-6)
+    centres = corners + sides / 2
+    inside = (centres >= torch.tensor([0.8, 0.1])) & (centres <= torch.tensor([1.0, 0.3]))
+    assert bool((inside | at_the_edge).all())
+    assert 50 < int(inside.all(dim=1).sum()) < 500

@@ -8,9 +8,9 @@ input like any other. What is ours breaks that link: the student sees an image w
 in other colours, or with waves over it, and has to reach the feature that the teacher gives to the
 image as it is.
 Features and maps are copied faithfully, but such a change is never allowed to alter them. Most of
-the changes are those under which the teacher itself forgets what the image shows, found by searches
-that need forward passes only; some patches are random. All cost accuracy, so none gets more views
-than it needs, and the kind that does most to this teacher gets more than the others.
+the changes are those under which the teacher itself forgets what the image shows, found by
+searches; some patches are random. All cost accuracy, so none gets more views than it needs, and the
+kind that does most to this teacher gets more than the others.
 """
 
 import math
@@ -122,8 +122,9 @@ class Mimic(Defense):
         stage_weight: of the stage losses together; 0 copies features only.
         weighting: how `stage_weight` is shared among stages: by "information", or "uniform".
         sharing: what decides about the three shares that follow: with "gain", half of each may go
-            to a kind of change that does more to this encoder than it does to clean ones, see
-            `mimic.defenses.changes`; "fixed" leaves them as they are.
+            to a kind of change that does more to this encoder than it does to clean ones, and half
+            of the patches are searched where the smallest mask lies, see
+            `mimic.defenses.changes`; "fixed" leaves shares as they are and searches anywhere.
         searched_share: share of the views that the student sees under patches that a search found
             on the suspicious encoder, in [0, 1]; 0 searches for none.
         recoloured_share: likewise, in colours that a search found.

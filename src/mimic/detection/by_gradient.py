@@ -4,11 +4,13 @@ import math
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
-from mimic.detection.decree import decree, published_for
+from mimic.detection.decree import Decree, decree, published_for
 from mimic.detection.doors import CONTROLS, Doors, decibels, judges_of, patches_of, stamps_of
 from mimic.detection.gain import over_usual
 from mimic.detection.gathering import forgetting, gather
+from mimic.detection.patches import Box
 from mimic.detection.pattern import Pattern
 from mimic.encoders.encoder import Encoder
 from mimic.evaluation.features import extract_features
@@ -26,30 +28,19 @@ _BATCH = 32
 _AHEAD = 0.05
 """A restart is in a door of its own where it takes that much more than the median away."""
 _MASK_EPOCHS = 30
+_OUTSIDE = 0.1
+"""Share of a mask that may lie beyond each side of its place."""
 _LEFT_APART = 0.02
 """Share of one minus the mean cosine of images that a mask may leave; DECREE leaves 0.01 of 1."""
 
 
 def search_mask(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer) -> Doors:
-    """The smallest mask and pattern that make all images look alike, by the search of DECREE.
+    """The smallest mask and pattern that make all images look alike; see `smallest_mask`.
 
     A single feature that all triggered images have is reached through a far smaller mask than any
-    encoder yields to. Natural are random squares of its area. Unlike DECREE, this asks how much
-    more alike images become than they are: an encoder may put all of them into a narrow cone. And
-    batches of 32 images in place of 128 take a quarter of the time, and tell small encoders apart
-    as well.
-
-    Source: Feng et al., "Detecting Backdoors in Pre-trained Encoders", CVPR 2023, arXiv:2303.15180;
-    see `mimic.detection.decree`.
+    encoder yields to. Natural are random squares of its area.
     """
-    apart = 1 - float(mean_cosine(extract_features(encoder, images, trainer=trainer).double()))
-    settings = replace(
-        published_for(images.size),
-        batch_size=_BATCH,
-        epochs=_MASK_EPOCHS,
-        success=1 - _LEFT_APART * apart,
-    )
-    found = decree(encoder, images, seed=seed, settings=settings, name="scan-mask", trainer=trainer)
+    found = smallest_mask(encoder, images, seed=seed, trainer=trainer)
     share = 1.0 if found.pl1 is None else found.pl1
     stamp, judges = found.triggers.stamp(0), judges_of(images, seed)
     with seeded(seed):
@@ -64,6 +55,48 @@ def search_mask(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Train
         naturals=tuple(controls),
         description=f"a mask over {100 * share:.0f} % of the image",
     )
+
+
+def smallest_mask(
+    encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer, name: str = "scan-mask"
+) -> Decree:
+    """The search of DECREE with other settings.
+
+    Unlike DECREE, this asks how much more alike images become than they are: an encoder may put all
+    of them into a narrow cone. And batches of 32 images in place of 128 take a quarter of the time,
+    and tell small encoders apart as well.
+
+    Source: Feng et al., "Detecting Backdoors in Pre-trained Encoders", CVPR 2023, arXiv:2303.15180;
+    see `mimic.detection.decree`.
+    """
+    apart = 1 - float(mean_cosine(extract_features(encoder, images, trainer=trainer).double()))
+    settings = replace(
+        published_for(images.size),
+        batch_size=_BATCH,
+        epochs=_MASK_EPOCHS,
+        success=1 - _LEFT_APART * apart,
+    )
+    return decree(encoder, images, seed=seed, settings=settings, name=name, trainer=trainer)
+
+
+def place_of(mask: Tensor) -> Box:
+    """Where most of a mask lies.
+
+    Args:
+        mask: in [0, 1], shape (1, height, width), not all 0.
+
+    Returns:
+        The rows and the columns that hold the mask but for a tenth of it on each side.
+    """
+    ends = [_ends(mask.sum(dim=(0, other))) for other in (2, 1)]
+    (top, bottom), (left, right) = ends
+    return top, left, bottom, right
+
+
+def _ends(profile: Tensor) -> tuple[float, float]:
+    reached = profile.cumsum(dim=0) / profile.sum()
+    first, last = (int((reached < edge).sum()) for edge in (_OUTSIDE, 1 - _OUTSIDE))
+    return first / len(profile), (last + 1) / len(profile)
 
 
 def search_pattern(encoder: Encoder, images: ImageSet, *, seed: int, trainer: Trainer) -> Doors:

@@ -9,6 +9,8 @@ GRID = 4
 """A texture is a grid of this many by this many colours."""
 SMALLEST, LARGEST = 0.08, 0.5
 """Limits of a patch's height and width, as shares of the image's."""
+Box = tuple[float, float, float, float]
+"""Top, left, bottom and right as shares of the image's sides."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,23 @@ class Patches:
         )
 
 
-def random_patches(count: int) -> Patches:
+def random_patches(count: int, around: Box | None = None) -> Patches:
     """Patches at random places: plain in any colour, in a primary one, black or white, or a grid.
 
     Random numbers come from torch's global generator.
+
+    Args:
+        count: how many.
+        around: where their centres lie, as far as patches fit into the image; None is anywhere.
     """
     sides = torch.empty(count, 2).uniform_(SMALLEST, LARGEST)
-    corners = torch.rand(count, 2) * (1 - sides)
+    places = torch.rand(count, 2)
+    if around is None:
+        corners = places * (1 - sides)
+    else:
+        first, last = torch.tensor(around).chunk(2)
+        centres = torch.lerp(first, last, places)
+        corners = torch.minimum((centres - sides / 2).clamp_min(0), 1 - sides)
     shape = (count, 3, GRID, GRID)
     kinds = torch.stack(
         [

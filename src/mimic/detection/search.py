@@ -21,7 +21,7 @@ from torch import Tensor
 from mimic.detection.colours import ColourMaps, colour_moments, random_colour_maps
 from mimic.detection.displacement import displaced
 from mimic.detection.forgetting import forgotten
-from mimic.detection.patches import Patches, random_patches
+from mimic.detection.patches import Box, Patches, random_patches
 from mimic.detection.waves import Waves, random_waves
 from mimic.encoders.encoder import Encoder
 from mimic.evaluation.features import extract_features
@@ -87,6 +87,7 @@ def search_patches(
     rounds: int = 6,
     keep: int = 64,
     judged_on: int = 32,
+    around: Box | None = None,
     seed: int = 0,
     trainer: Trainer | None = None,
 ) -> Found[Patches]:
@@ -99,6 +100,7 @@ def search_patches(
         rounds: generations after the first, random one.
         keep: how many candidates to return.
         judged_on: images that a candidate is laid on to judge it.
+        around: where the centres of random patches lie; None is anywhere.
         seed: of the candidates and of the choice of images.
         trainer: the environment; None picks the best device of this machine.
 
@@ -106,7 +108,8 @@ def search_patches(
         The `keep` best patches of the last generation.
     """
     judge = _Judge(encoder, images, judged_on, seed, trainer)
-    return judge.evolve(random_patches, population, rounds, keep, name="search patches")
+    fresh = partial(random_patches, around=around)
+    return judge.evolve(fresh, population, rounds, keep, name="search patches")
 
 
 def search_colours(
