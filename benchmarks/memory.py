@@ -30,7 +30,7 @@ ARCHITECTURES = ("resnet50", "vit_tiny:dim=192,depth=12,heads=3,patch=4")
 def rehearse(images: Path, architecture: str, batch: int, device: str, *extra: str) -> Any:
     """What a dry run says, as a dictionary."""
     command = [
-        *(sys.executable, "-m", "mimic.cli.main", "pretrain", "--images", str(images)),
+        *(sys.executable, "-m", "mimic", "pretrain", "--images", str(images)),
         *("--arch", architecture, "--image-size", "32", "--batch-size", str(batch)),
         *("--epochs", "1", "--device", device, "--precision", "32-true"),
         *("--out", "never-written.safetensors", "--dry-run", "--json", *extra),

@@ -113,7 +113,7 @@ def test_help_is_quick_because_it_does_not_import_torch() -> None:
 
 def test_a_reader_that_leaves_is_no_error() -> None:
     reader = subprocess.Popen(
-        f"{sys.executable} -m mimic.cli.main list datasets | true",
+        f"{sys.executable} -m mimic list datasets | true",
         shell=True,
         stderr=subprocess.PIPE,
     )
@@ -125,7 +125,7 @@ def test_sigterm_saves_and_ends_with_130(
 ) -> None:
     out = tmp_path / "out"
     command = (
-        *(sys.executable, "-m", "mimic.cli.main", "purify", encoder_file, "--images", pictures),
+        *(sys.executable, "-m", "mimic", "purify", encoder_file, "--images", pictures),
         *("--out", out, "--method", "scratch", "--epochs", "100000", "--device", "cpu", "--json"),
     )
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

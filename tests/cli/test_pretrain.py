@@ -64,7 +64,7 @@ def test_two_processes_write_one_encoder(pictures: Path, tmp_path: Path) -> None
     words = [str(word) for word in command(pictures, out)]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     done = subprocess.run(
-        [*launcher, "--nproc-per-node", "2", "-m", "mimic.cli.main", *words, "--json"],
+        [*launcher, "--nproc-per-node", "2", "-m", "mimic", *words, "--json"],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

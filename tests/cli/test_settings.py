@@ -73,3 +73,9 @@ def test_what_is_not_understood_is_named(text, complaint):
 def test_nothing_to_set_is_said():
     with pytest.raises(InputError, match="for method 'm' but it has none"):
         parse_settings(["a=1"], {}, owner="method 'm'")
+
+
+def test_a_field_with_an_option_of_its_own_is_pointed_to_it():
+    known = settings_of(Method, leave_out=("epochs",))
+    with pytest.raises(InputError, match=r"write --epochs 7$"):
+        parse_settings(["epochs=7"], known, owner="method 'm'", options=("epochs",))

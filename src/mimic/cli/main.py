@@ -178,7 +178,3 @@ def _drop_output() -> None:
         except (OSError, ValueError):  # not a real file, as in a test
             continue
     os.close(nothing)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

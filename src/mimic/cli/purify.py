@@ -137,8 +137,10 @@ class Purify(Command):
         from mimic.purification import find_defense
 
         defense = find_defense(self.method).with_settings(epochs=self.epochs, seed=self.seed)
-        known = settings_of(type(defense), leave_out=("epochs", "seed"))
-        chosen = parse_settings(self.set, known, owner=f"method '{self.method}'")
+        options = ("epochs", "seed", "student")
+        known = settings_of(type(defense), leave_out=options)
+        owner = f"method '{self.method}'"
+        chosen = parse_settings(self.set, known, owner=owner, options=options)
         if self.student is not None:
             if "student" not in {setting.name for setting in fields(defense)}:
                 raise InputError(

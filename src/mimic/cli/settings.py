@@ -28,22 +28,29 @@ def settings_of(*kinds: type, leave_out: Collection[str] = ()) -> dict[str, Any]
     }
 
 
-def parse_settings(texts: Sequence[str], known: Mapping[str, Any], *, owner: str) -> dict[str, Any]:
+def parse_settings(
+    texts: Sequence[str], known: Mapping[str, Any], *, owner: str, options: Collection[str] = ()
+) -> dict[str, Any]:
     """Values by field from texts such as `rate=0.01`.
 
     Args:
         texts: as the user wrote them; the last one of a field wins.
         known: as `settings_of` gives them.
         owner: whose settings they are, for errors.
+        options: fields that have an option of their own, for errors.
 
     Raises:
         InputError: there is no such field, or the value is not of its type.
     """
-    return dict(_parse_setting(text, known, owner) for text in texts)
+    return dict(_parse_setting(text, known, owner, options) for text in texts)
 
 
-def _parse_setting(text: str, known: Mapping[str, Any], owner: str) -> tuple[str, Any]:
+def _parse_setting(
+    text: str, known: Mapping[str, Any], owner: str, options: Collection[str]
+) -> tuple[str, Any]:
     name, separator, value = text.partition("=")
+    if name in options:
+        raise InputError(f"--set '{text}' is not understood; write --{name} {value}".rstrip())
     if name not in known or not separator:
         choice = f"with one of {', '.join(sorted(known))}" if known else "but it has none"
         raise InputError(
