@@ -193,8 +193,9 @@ class Judge:
 
 def keep(pair: Pair, judge: Judge) -> dict[str, Any]:
     """Verify a pair unless that has been done, and keep what is found with the truth."""
-    path = KEPT / f"{pair.name}.json"
     digests = {"before_sha256": sha256(pair.before), "after_sha256": sha256(pair.after)}
+    # a card that was made again has another encoder, and the verdict on the first one still counts
+    path = KEPT / f"{pair.name}_{digests['after_sha256'][:8]}.json"
     kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     if any(kept.get(name) != digest for name, digest in digests.items()):
         truth = {

@@ -27,6 +27,7 @@ from floor_table import floor_block
 from method_figure import method_figure
 from scan_table import scan_block
 from scatter_figure import scatter_figure
+from trigger_table import trigger_block
 from zoo_table import zoo_block
 
 from mimic.errors import MimicError
@@ -136,6 +137,7 @@ def rendered(docs: Path, results: Path, zoo: Path) -> dict[str, str | None]:
     found = read_cards(results / "small-badencoder", zoo)
     benches = (
         default_block(results / "zoo", results / "shares"),
+        trigger_block(results / "true_triggers.json"),
         sharing_block(results / "zoo", results / "shares"),
         floor_block(results / "floors.json", zoo),
         grid_block(results / "grid"),

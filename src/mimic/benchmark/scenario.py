@@ -109,7 +109,7 @@ def read_scenario(
     name = asked.name or card.name
     if not name.isprintable() or not name.strip():
         raise InputError(f"{where} has the name {name!r}, which cannot be shown")
-    tasks, clean = _tasks(asked.tasks, card.tasks, where), _clean_origin(card, cards)
+    tasks, clean = _tasks(asked.tasks, card.tasks, where), clean_origin(card, cards)
     return Scenario(
         name=name,
         card=card,
@@ -188,7 +188,7 @@ def _controls(card: Card, clean: Card | None, tasks: Mapping[str, Task]) -> Mapp
     return {who: results for who, results in found.items() if results}
 
 
-def _clean_origin(card: Card, cards: Mapping[str, Card]) -> Card | None:
+def clean_origin(card: Card, cards: Mapping[str, Card]) -> Card | None:
     """The member that was attacked: named by its digest, or else by its file."""
     attack = card.recipe.get("attack")
     if not isinstance(attack, Mapping):
