@@ -9,6 +9,7 @@ from mimic.report.dossier.facts import (
     Attention,
     AttentionImage,
     AttentionRow,
+    Changed,
     Dossier,
     Example,
     FeatureMap,
@@ -149,6 +150,7 @@ def dossier(kind: Kind = "scan", **changes: Any) -> Dossier:
                     "description": "waves at a PSNR of 26 dB",
                 },
             ),
+            changed=Changed(picture=picture(4), rows={"wave": (picture(5), picture(6))}),
             losses={"clone": (0.9, 0.2), "layer1": (0.5, 0.1)},
             purification={"epochs": 2, "steps": 8, "seconds": 3.0, "images_per_second": 100.0},
         )

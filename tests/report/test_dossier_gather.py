@@ -10,8 +10,11 @@ import torch
 from torch import nn
 
 from mimic.defenses.base import Purification
+from mimic.defenses.changes import Change
 from mimic.detection.doors import Doors
+from mimic.detection.patches import random_patches
 from mimic.detection.scan import Scan
+from mimic.detection.waves import random_waves
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.origin import Origin
 from mimic.errors import InputError
@@ -228,3 +231,21 @@ def test_a_purification_is_written_with_a_model_card(
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "`encoder.safetensors`, SHA-256 `cd`" in card
     assert set(written) == {"report", "facts", "card"}
+
+
+def test_what_the_student_had_to_see_past_is_pictured(with_door, without_door, noise, context):
+    torch.manual_seed(0)
+    changes = tuple(
+        Change(kind=kind, found=found, share=0.2)
+        for kind, found in (("patch", random_patches(10)), ("wave", random_waves(3)))
+    )
+    done = Purification(encoder=without_door, history=History(epochs=[]), changes=changes)
+    encoders = {"before": with_door, "after": without_door}
+    made = gather("purification", encoders, noise, context=context, purification=done)
+    assert made.changed is not None
+    assert {kind: len(shown) for kind, shown in made.changed.rows.items()} == {
+        "patch": 6,
+        "wave": 3,
+    }
+    assert made.changed.picture not in made.changed.rows["patch"]
+    assert gather("purification", encoders, noise, context=context).changed is None

@@ -306,3 +306,10 @@ def test_changes_are_told_with_their_share_and_how_they_stand_out(deviation, tol
     html = html_of("purification", changes=(change,))
     assert "25.0\u00a0%" in html
     assert told in html
+
+
+def test_changes_are_shown_on_an_image():
+    html = html_of("purification")
+    assert 'alt="The image under change 2 of kind wave."' in html
+    assert "change 3 of kind" not in html
+    assert "of kind wave" not in html_of("purification", changed=None)

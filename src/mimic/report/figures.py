@@ -176,6 +176,8 @@ def loss_chart(curves: Mapping[str, Sequence[float]], *, name: str) -> str:
                 marker="o" if len(values) == 1 else None,
             )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if max(map(len, curves.values())) == 1:
+            axes.set_xlim(0, 2)  # else ticks are at fractions of an epoch
         axes.set_xlabel("epoch")
         axes.set_ylabel("weighted loss")
         axes.set_ylim(bottom=0)

@@ -157,6 +157,19 @@ class Neighbours:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Changed:
+    """An image under the changes that the student had to see past.
+
+    Attributes:
+        picture: the image as it is.
+        rows: by kind, the same under the best changes that were found, best first.
+    """
+
+    picture: str
+    rows: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dossier:
     """All that a report says or shows; what was not measured is None or empty.
 
@@ -174,6 +187,7 @@ class Dossier:
         neighbours: of a few images.
         localization: as `Localization.as_dict` tells it.
         changes: what the student had to see past, as `Change.as_dict` tells it.
+        changed: what these changes look like.
         losses: of each epoch, by term.
         purification: what was done: method, settings, number of images, time.
         settings: of the command, plain values.
@@ -203,6 +217,7 @@ class Dossier:
     neighbours: Neighbours | None = None
     localization: Mapping[str, Any] | None = None
     changes: tuple[Mapping[str, Any], ...] = ()
+    changed: Changed | None = None
     losses: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     purification: Mapping[str, Any] | None = None
 

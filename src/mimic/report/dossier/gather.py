@@ -1,22 +1,34 @@
 """Gather: from encoders, images and what was found about them to the facts of a report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from mimic.defenses.base import Purification
+from mimic.defenses.changes import Change
 from mimic.detection.doors import Doors
 from mimic.detection.scan import Scan
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.evaluation.features import Stamp, stamp_batch
 from mimic.images.imageset import ImageSet
+from mimic.images.pixels import to_unit_range
 from mimic.provenance import machine, versions
 from mimic.report.dossier.attention import agreement, attention, attention_maps
-from mimic.report.dossier.facts import Attention, Dossier, Kind, Neighbours, Role, Subject, Trigger
+from mimic.report.dossier.facts import (
+    Attention,
+    Changed,
+    Dossier,
+    Kind,
+    Neighbours,
+    Role,
+    Subject,
+    Trigger,
+)
 from mimic.report.dossier.neighbours import neighbours
 from mimic.report.dossier.triggers import examples
 from mimic.report.dossier.views import View, feature_maps, view
@@ -27,6 +39,7 @@ from mimic.verification.verify import Verification
 _IMAGES = 256
 """Images that a report looks at: enough to see where features lie, quick enough for a CPU."""
 _SHOWN = 2
+_SHOWN_CHANGES = 6
 _AGREED_ON = 32
 _MOST = 96
 """Pixels of the longer side of small pictures."""
@@ -106,6 +119,7 @@ def gather(
         neighbours=_neighbours(views, some),
         localization=_localization(purification),
         changes=() if purification is None else tuple(c.as_dict() for c in purification.changes),
+        changed=None if purification is None else _changed(purification.changes, some),
         losses={} if purification is None else purification.history.curves(),
         purification=None if purification is None else _purification(purification),
     )
@@ -153,7 +167,7 @@ def _attention(
 def _neighbours(views: list[View], images: ImageSet) -> Neighbours:
     @cache
     def picture(position: int) -> str:
-        return data_uri(thumbnail(images.batch(torch.tensor([position]))[0], most=_MOST))
+        return _picture(images.batch(torch.tensor([position]))[0])
 
     return neighbours(views, picture)
 
@@ -176,6 +190,24 @@ def _subject(role: Role, encoder: Encoder, views: list[View], context: Context) 
 def _printable(name: str) -> str:
     """The name of a file may hold bytes that are no text."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _changed(changes: Sequence[Change], images: ImageSet) -> Changed | None:
+    if not changes:
+        return None
+    image = images.batch(torch.arange(1))
+
+    def pictures(change: Change) -> tuple[str, ...]:
+        best = change.found[torch.arange(min(_SHOWN_CHANGES, len(change.found)))]
+        laid, _ = best.lay(to_unit_range(image).expand(len(best), -1, -1, -1))
+        return tuple(_picture(one) for one in laid.mul(255).round().to(torch.uint8))
+
+    rows = {change.kind: pictures(change) for change in changes}
+    return Changed(picture=_picture(image[0]), rows=rows)
+
+
+def _picture(image: Tensor) -> str:
+    return data_uri(thumbnail(image, most=_MOST))
 
 
 def _localization(purification: Purification | None) -> Mapping[str, Any] | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mimic.report.dossier.facts import Dossier, FeatureMap
+from mimic.report.dossier.pictured import changed_gallery
 from mimic.report.dossier.words import deviations, tidy
 from mimic.report.figures import (
     COLOURS,
@@ -20,6 +21,11 @@ from mimic.report.page import Cell, Figure, Row, Section, Table
 
 _MARGIN = 0.06
 _TRIGGER = "with the trigger"
+_GUIDED = (
+    " Half of these views go to the kinds of change that do more to this encoder than to clean "
+    "ones. Every second patch was searched where the smallest mask lies under which all images "
+    "look alike."
+)
 
 
 def feature_section(dossier: Dossier) -> Section | None:
@@ -126,14 +132,16 @@ def changes_section(dossier: Dossier) -> Section | None:
         heading="What the copy learned to see past",
         paragraphs=(
             "The student saw some views under changes that make the suspicious encoder forget what "
-            "the image shows, and had to answer as if they were not there. Half of these views go "
-            "to the kinds of change that do more to this encoder than to clean ones.",
+            "the image shows, and had to answer as if they were not there."
+            + _GUIDED
+            * any(change["deviation"] is not None for change in dossier.changes),
         ),
         table=Table(
             caption="Standard deviations are those among clean encoders; up to 2 are usual.",
             columns=("Kind", "Share of the views", "Beyond clean encoders", "The best one"),
             rows=tuple(_change_row(change) for change in dossier.changes),
         ),
+        gallery=changed_gallery(dossier),
     )
 
 

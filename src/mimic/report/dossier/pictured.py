@@ -198,3 +198,28 @@ def _neighbour_row(row: NeighbourRow, number: int, *, alone: bool) -> PictureRow
             )
         ),
     )
+
+
+def changed_gallery(dossier: Dossier) -> Gallery | None:
+    """An image under the best changes of each kind."""
+    found = dossier.changed
+    if found is None:
+        return None
+    rows = tuple(
+        PictureRow(
+            name=kind,
+            pictures=tuple(
+                Picture(source=source, alt=f"The image under change {number} of kind {kind}.")
+                for number, source in enumerate(pictures, start=1)
+            ),
+        )
+        for kind, pictures in found.rows.items()
+    )
+    most = max(len(pictures) for pictures in found.rows.values())
+    return Gallery(
+        caption="An image, and what the student saw in its place: the best changes of each kind, "
+        "which are varied a little every time.",
+        lead="image",
+        columns=tuple(str(number + 1) for number in range(most)),
+        groups=(PictureGroup(lead=Picture(source=found.picture, alt="The image."), rows=rows),),
+    )
