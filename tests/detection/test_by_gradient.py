@@ -101,6 +101,10 @@ def test_one_pixel_is_a_place():
     assert place_of(mask) == (7 / 8, 0, 1, 1 / 8)
 
 
+def test_an_empty_mask_may_lie_anywhere():
+    assert place_of(torch.zeros(1, 8, 8)) == (0, 0, 1, 1)
+
+
 def test_the_place_of_a_mask_tells_where_a_door_opens(monkeypatch):
     monkeypatch.setattr(by_gradient, "_MASK_EPOCHS", 30)
 

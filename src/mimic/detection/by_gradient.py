@@ -83,11 +83,14 @@ def place_of(mask: Tensor) -> Box:
     """Where most of a mask lies.
 
     Args:
-        mask: in [0, 1], shape (1, height, width), not all 0.
+        mask: in [0, 1], shape (1, height, width).
 
     Returns:
-        The rows and the columns that hold the mask but for a tenth of it on each side.
+        The rows and the columns that hold the mask but for a tenth of it on each side; all of the
+        image where the mask is 0 everywhere.
     """
+    if not bool(mask.any()):
+        return 0.0, 0.0, 1.0, 1.0
     ends = [_ends(mask.sum(dim=(0, other))) for other in (2, 1)]
     (top, bottom), (left, right) = ends
     return top, left, bottom, right
