@@ -28,6 +28,7 @@ from method_figure import method_figure
 from scan_table import scan_block
 from scatter_figure import scatter_figure
 from trigger_table import trigger_block
+from verdict_table import verdict_block
 from zoo_table import zoo_block
 
 from mimic.errors import MimicError
@@ -36,6 +37,7 @@ from mimic.files import write_text
 DOCS = Path(__file__).resolve().parent
 PAGE, ZOO_PAGE, BOARD_PAGE = "results.md", "zoo.md", "leaderboard.md"
 SCAN_PAGE = "commands/scan.md"
+VERDICT_PAGE = "verification.md"
 METHOD, SCATTER, DEMO = "pictures/method.svg", "pictures/results.svg", "pictures/demo.png"
 CURVES = "pictures/curves.svg"
 BEGIN, END = "<!-- begin: written by docs/render.py -->", "<!-- end: written by docs/render.py -->"
@@ -146,6 +148,7 @@ def rendered(docs: Path, results: Path, zoo: Path) -> dict[str, str | None]:
         PAGE: with_blocks(docs / PAGE, results_block(found)),
         ZOO_PAGE: with_blocks(docs / ZOO_PAGE, zoo_block(zoo, results / "zoo_signs.json")),
         SCAN_PAGE: with_blocks(docs / SCAN_PAGE, scan_block(results / "zoo_scan.json")),
+        VERDICT_PAGE: with_blocks(docs / VERDICT_PAGE, verdict_block(results / "verdicts.json")),
         BOARD_PAGE: with_blocks(docs / BOARD_PAGE, *benches),
         BOARD: leaderboard_page(results / "grid"),
         METHOD: method_figure(),

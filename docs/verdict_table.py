@@ -1,0 +1,61 @@
+"""The table of docs/verification.md that holds verdicts against the truth."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench_tables import table
+
+_WORDS = {"accepted": "accepted", "not_accepted": "not accepted", "undecided": "undecided"}
+
+
+def verdict_block(file: Path) -> str:
+    """A row for each purification, and how often the verdict was right.
+
+    Args:
+        file: that `benchmarks/verdicts.py` wrote.
+    """
+    if not file.exists():
+        return "Not measured yet, so there is no table here."
+    found = json.loads(file.read_text(encoding="utf-8"))
+    rows = [
+        [
+            f"`{row['name'].split('_')[1]}`",
+            f"`{row['defense']}`",
+            _success(row["rates"]),
+            f"{_change(row['rates']):+.1f}",
+            "success" if row["success"] else "failure",
+            _WORDS[row["verdict"]],
+        ]
+        for row in sorted(found["pairs"], key=lambda row: (row["name"].split("_")[1:], -_left(row)))
+    ]
+    columns = ("member", "defence", "attack success (%)", "accuracy, worst", "truth", "verdict")
+    return f"{table(columns, rows)}\n\n{_counted(found['counts'])}"
+
+
+def _counted(counts: Mapping[str, Any]) -> str:
+    every, held = counts["all"], counts["held_out"]
+    agreed = "none" if every["agreement"] is None else f"{100 * every['agreement']:.0f} %"
+    undecided = every["undecided_successes"] + every["undecided_failures"]
+    return (
+        f"{every['pairs']} purifications, {every['successes']} of them successes, "
+        f"{held['pairs']} of attacks that the thresholds were not set by. Undecided: {undecided}; "
+        f"of the other verdicts {agreed} are right. Failures that were accepted: "
+        f"{every['failed_but_accepted']}."
+    )
+
+
+def _success(rates: Mapping[str, Any]) -> str:
+    """As in `4.6 (2.4)`: purified, and clean in parentheses, on the task that is aimed at."""
+    own, clean = next(both for both in rates.values() if both[0]["attack_success_rate"] is not None)
+    return f"{100 * own['attack_success_rate']:.1f} ({100 * clean['attack_success_rate']:.1f})"
+
+
+def _change(rates: Mapping[str, Any]) -> float:
+    """Points of accuracy above the clean encoder, on the task where most is lost."""
+    return min(100 * (own["accuracy"] - clean["accuracy"]) for own, clean in rates.values())
+
+
+def _left(row: Mapping[str, Any]) -> float:
+    return max(both[0]["attack_success_rate"] or 0.0 for both in row["rates"].values())
