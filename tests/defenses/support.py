@@ -90,8 +90,17 @@ class Watch(Trainer):
 
 
 def frozen(objective: Objective) -> State:
-    """The state of all that an objective owns but does not train: the teacher."""
-    return {k: v for k, v in state(objective).items() if not k.startswith("learner.")}
+    """The state of all that an objective owns but does not train: the teacher.
+
+    A learner may be part of another module of the objective, and goes by two names then.
+    """
+    own = {id(one) for one in (*objective.learner.parameters(), *objective.learner.buffers())}
+    named = (
+        *objective.named_parameters(remove_duplicate=False),
+        *objective.named_buffers(remove_duplicate=False),
+    )
+    trained = {name for name, one in named if id(one) in own}
+    return {k: v for k, v in state(objective).items() if k not in trained}
 
 
 def images(count: int = 32, size: tuple[int, int] = (8, 8)) -> ImageSet:
