@@ -18,6 +18,7 @@ _WHOLE = (
     f"[The whole leaderboard]({BOARD}) has each attack, intervals, ranks, tests and costs; "
     "`mimic report` made it."
 )
+NOT_MEASURED = "Not measured yet, so there is no table here."
 _NONE_YET = "No cell of this benchmark has a card yet, so there is no table here."
 
 
@@ -156,13 +157,14 @@ def _told(
     """Means of what an encoder of some cards has, of the purified ones, and of the clean ones."""
     purified, clean = ([(card, who) for card in after] for who in ("purified", "clean"))
     first, second, floor = (
-        _percent([rate(_found(card, who)) for card, who in group])
+        percent([rate(_found(card, who)) for card, who in group])
         for group in (before, purified, clean)
     )
     return f"{first} → {second} ({floor})"
 
 
-def _percent(rates: Sequence[float | None]) -> str:
+def percent(rates: Sequence[float | None]) -> str:
+    """The mean of those that are known, without the sign."""
     known = [rate for rate in rates if rate is not None]
     return f"{100 * statistics.fmean(known):.1f}" if known else "?"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench_tables import table
+from bench_tables import NOT_MEASURED, table
 
 
 def floor_block(file: Path, zoo: Path) -> str:
@@ -17,7 +17,7 @@ def floor_block(file: Path, zoo: Path) -> str:
         zoo: the folder of the encoders' cards.
     """
     if not file.exists():
-        return "Not measured yet, so there is no table here."
+        return NOT_MEASURED
     measured: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
     rows: dict[tuple[str, str], list[str]] = {}
     for name, clean in measured.items():

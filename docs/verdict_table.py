@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench_tables import table
-
-_WORDS = {"accepted": "accepted", "not_accepted": "not accepted", "undecided": "undecided"}
+from bench_tables import NOT_MEASURED, table
 
 
 def verdict_block(file: Path) -> str:
@@ -17,7 +15,7 @@ def verdict_block(file: Path) -> str:
         file: that `benchmarks/verdicts.py` wrote.
     """
     if not file.exists():
-        return "Not measured yet, so there is no table here."
+        return NOT_MEASURED
     found = json.loads(file.read_text(encoding="utf-8"))
     rows = [
         [
@@ -26,7 +24,7 @@ def verdict_block(file: Path) -> str:
             _success(row["rates"]),
             f"{_change(row['rates']):+.1f}",
             "success" if row["success"] else "failure",
-            _WORDS[row["verdict"]],
+            row["verdict"].replace("_", " "),
         ]
         for row in sorted(found["pairs"], key=lambda row: (row["name"].split("_")[1:], -_left(row)))
     ]

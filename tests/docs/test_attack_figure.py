@@ -1,5 +1,6 @@
 """The pictures of the attack pages: one for each attack, made by the attack's own code."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -17,11 +18,8 @@ LEARN_FIRST = {"inactive", "blto"}
 
 
 @pytest.fixture
-def figure(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(DOCS))
-    import attack_figure
-
-    return attack_figure
+def figure(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("attack_figure")
 
 
 def panels(figure: ModuleType, path: Path) -> list[np.ndarray]:

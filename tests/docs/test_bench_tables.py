@@ -1,6 +1,7 @@
 """Tables of benchmarks in the docs: what their cards say."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,11 +14,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def tables(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    import bench_tables
-
-    return bench_tables
+def tables(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("bench_tables")
 
 
 def rates(gtsrb: float, cifar10: float, success: float | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,11 +13,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def figure(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    import curves_figure
-
-    return curves_figure
+def figure(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("curves_figure")
 
 
 def point(epoch: int, accuracy: float, success: float) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The table of what triggers do to clean encoders."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -10,11 +11,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def tables(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    import floor_table
-
-    return floor_table
+def tables(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("floor_table")
 
 
 def test_without_a_measurement_there_is_no_table(tables, tmp_path):

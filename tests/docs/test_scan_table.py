@@ -1,20 +1,15 @@
 """The tables of the page about scans: what the results say."""
 
 import json
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture
-def scan_table(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    import scan_table
-
-    return scan_table
+def scan_table(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("scan_table")
 
 
 def judged(p_value: float, family: str = "patch", score: float = 1.0) -> dict[str, object]:

@@ -1,20 +1,15 @@
 """The table of what true triggers take away."""
 
 import json
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture
-def tables(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    import trigger_table
-
-    return trigger_table
+def tables(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("trigger_table")
 
 
 def row(member: str, seed: int, after: float, *, clean: float | None = 0.1, label: str = "mimic"):

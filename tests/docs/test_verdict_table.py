@@ -1,21 +1,16 @@
 """The table of verdicts."""
 
 import json
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture
-def tables(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    import verdict_table
-
-    return verdict_table
+def tables(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("verdict_table")
 
 
 def pair(member: str, success: float, verdict: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The table of the zoo: numbers of the cards and of the signs, and nothing where there are none."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -9,15 +10,10 @@ import pytest
 
 from mimic.zoo import Card
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture
-def zoo_table(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    import zoo_table
-
-    return zoo_table
+def zoo_table(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("zoo_table")
 
 
 def write_card(folder: Path, name: str, success: float | None, *remarks: str) -> None:

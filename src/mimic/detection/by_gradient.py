@@ -91,8 +91,8 @@ def place_of(mask: Tensor) -> Box:
     """
     if not bool(mask.any()):
         return 0.0, 0.0, 1.0, 1.0
-    ends = [_ends(mask.sum(dim=(0, other))) for other in (2, 1)]
-    (top, bottom), (left, right) = ends
+    top, bottom = _ends(mask.sum(dim=(0, 2)))
+    left, right = _ends(mask.sum(dim=(0, 1)))
     return top, left, bottom, right
 
 

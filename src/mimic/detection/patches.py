@@ -68,7 +68,7 @@ class Patches:
         """
         boxes = self.boxes + torch.randn_like(self.boxes) * shift
         sides = boxes[:, 2:].clamp(SMALLEST, LARGEST)
-        corners = torch.minimum(boxes[:, :2].clamp_min(0), 1 - sides)
+        corners = _inside(boxes[:, :2], sides)
         changed = (torch.rand(len(self), 1, 1, 1) < 0.5) * colour
         textures = self.textures + torch.randn_like(self.textures) * changed
         return Patches(torch.cat([corners, sides], dim=1), textures.clamp(0, 1))
@@ -78,6 +78,11 @@ class Patches:
         return Patches(
             torch.cat([self.boxes, other.boxes]), torch.cat([self.textures, other.textures])
         )
+
+
+def _inside(corners: Tensor, sides: Tensor) -> Tensor:
+    """The corners, moved until boxes with these sides lie in the image."""
+    return torch.minimum(corners.clamp_min(0), 1 - sides)
 
 
 def random_patches(count: int, around: Box | None = None) -> Patches:
@@ -96,7 +101,7 @@ def random_patches(count: int, around: Box | None = None) -> Patches:
     else:
         first, last = torch.tensor(around).chunk(2)
         centres = torch.lerp(first, last, places)
-        corners = torch.minimum((centres - sides / 2).clamp_min(0), 1 - sides)
+        corners = _inside(centres - sides / 2, sides)
     shape = (count, 3, GRID, GRID)
     kinds = torch.stack(
         [

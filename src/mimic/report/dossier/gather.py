@@ -10,13 +10,12 @@ from torch import Tensor
 
 from mimic.defenses.base import Purification
 from mimic.defenses.changes import Change
-from mimic.detection.doors import Doors
+from mimic.detection.doors import Doors, stamps_of
 from mimic.detection.scan import Scan
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.evaluation.features import Stamp, stamp_batch
 from mimic.images.imageset import ImageSet
-from mimic.images.pixels import to_unit_range
 from mimic.provenance import machine, versions
 from mimic.report.dossier.attention import agreement, attention, attention_maps
 from mimic.report.dossier.facts import (
@@ -199,8 +198,7 @@ def _changed(changes: Sequence[Change], images: ImageSet) -> Changed | None:
 
     def pictures(change: Change) -> tuple[str, ...]:
         best = change.found[torch.arange(min(_SHOWN_CHANGES, len(change.found)))]
-        laid, _ = best.lay(to_unit_range(image).expand(len(best), -1, -1, -1))
-        return tuple(_picture(one) for one in laid.mul(255).round().to(torch.uint8))
+        return tuple(_picture(stamp_batch(stamp, image)[0]) for stamp in stamps_of(best))
 
     rows = {change.kind: pictures(change) for change in changes}
     return Changed(picture=_picture(image[0]), rows=rows)

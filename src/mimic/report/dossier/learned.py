@@ -21,6 +21,10 @@ from mimic.report.page import Cell, Figure, Row, Section, Table
 
 _MARGIN = 0.06
 _TRIGGER = "with the trigger"
+_SEEN_PAST = (
+    "The student saw some views under changes that make the suspicious encoder forget what the "
+    "image shows, and had to answer as if they were not there."
+)
 _GUIDED = (
     " Half of these views go to the kinds of change that do more to this encoder than to clean "
     "ones. Every second patch was searched where the smallest mask lies under which all images "
@@ -128,14 +132,12 @@ def changes_section(dossier: Dossier) -> Section | None:
     """What the student had to see past, and how often."""
     if not dossier.changes:
         return None
+    words = _SEEN_PAST
+    if any(change["deviation"] is not None for change in dossier.changes):
+        words += _GUIDED
     return Section(
         heading="What the copy learned to see past",
-        paragraphs=(
-            "The student saw some views under changes that make the suspicious encoder forget what "
-            "the image shows, and had to answer as if they were not there."
-            + _GUIDED
-            * any(change["deviation"] is not None for change in dossier.changes),
-        ),
+        paragraphs=(words,),
         table=Table(
             caption="Standard deviations are those among clean encoders; up to 2 are usual.",
             columns=("Kind", "Share of the views", "Beyond clean encoders", "The best one"),
