@@ -8,9 +8,10 @@ zoo/ and runs/bank. Every purification is verified with 2,000 images that it has
 labels and without its trigger. Each verdict is kept in results/verdicts, whatever becomes of the
 encoder, and results/verdicts.json counts all that are there.
 
-A purification is a success where its accuracy is at most 5 points below that of the encoder before
-the attack on every task of its card, and its attack success rate at most 5 points above on those
-that the attack aims at.
+A purification is a success where its accuracy is at most 5 points below that of the suspect on
+every task of its card, and its attack success rate at most 5 points above that of the encoder
+before the attack on those that the attack aims at: no purification knows what the attack has cost.
+The rule of today judges what was measured then, so a changed rule needs no new searches.
 Images are read from the folder named by MIMIC_DATA (default ../shared/data).
 """
 
@@ -18,7 +19,7 @@ import argparse
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,23 +36,22 @@ from mimic.files import sha256, write_json
 from mimic.images.imageset import ImageSet
 from mimic.images.source import open_images
 from mimic.training import Trainer
+from mimic.verification.doors import OldDoor
+from mimic.verification.rule import Evidence, decide
 from mimic.verification.verify import verify
 from mimic.zoo.members import provenance
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("MIMIC_DATA", ROOT.parent / "shared" / "data"))
 KEPT, RESULT = ROOT / "results" / "verdicts", ROOT / "results" / "verdicts.json"
-IMAGES, POINTS = 2000, 0.05
-CALIBRATED_ON = ("badencoder",)
+IMAGES, POINTS = 2000, 5
+CALIBRATED_ON = ("badencoder", "inactive")
 """Attacks that the thresholds of the rule have seen; all others are held out."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rates:
-    """What an encoder reaches on a task; no success rate where the attack does not aim at it."""
-
-    accuracy: float
-    attack_success_rate: float | None
+Rates = dict[str, dict[str, dict[str, float | None]]]
+"""Accuracy and attack success rate by task and encoder: "purified", "suspect", and "clean", the one
+before the attack. There is no success rate where the attack does not aim at the task."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,7 @@ class Pair:
 
     Attributes:
         name: of its card, with the folder that it is in.
+        member: of the zoo or the bank, that was purified.
         attack: on the suspect.
         defense: that purified it.
         before: file of the suspect.
@@ -67,11 +68,11 @@ class Pair:
         images: source of the clean images.
         used: how many of them the purification got.
         seed: that chose them.
-        rates: by task, of the purified encoder and of the one before the attack; one task at least
-            has success rates.
+        rates: of a task that the attack aims at, at least.
     """
 
     name: str
+    member: str
     attack: str
     defense: str
     before: Path
@@ -79,15 +80,7 @@ class Pair:
     images: str
     used: int
     seed: int
-    rates: Mapping[str, tuple[Rates, Rates]]
-
-    @property
-    def success(self) -> bool:
-        return all(
-            own.accuracy >= clean.accuracy - POINTS
-            and (own.attack_success_rate or 0) <= (clean.attack_success_rate or 0) + POINTS
-            for own, clean in self.rates.values()
-        )
+    rates: Rates
 
 
 def benched(folder: Path, suspects: Mapping[str, Path]) -> Iterator[Pair]:
@@ -103,6 +96,7 @@ def benched(folder: Path, suspects: Mapping[str, Path]) -> Iterator[Pair]:
             continue
         yield Pair(
             name=f"{folder.name}_{path.stem}",
+            member=card.scenario,
             attack=card.attack,
             defense=card.label,
             before=suspects[card.encoder_sha256],
@@ -116,14 +110,18 @@ def benched(folder: Path, suspects: Mapping[str, Path]) -> Iterator[Pair]:
 
 def referenced(suspects: Mapping[str, Path]) -> Iterator[Pair]:
     """Pairs of `benchmarks/reference.py`."""
-    clean = json.loads((ROOT / "zoo" / "small-clean.json").read_text())["expected"]
+    suspect, clean = (
+        json.loads((ROOT / "zoo" / f"{member}.json").read_text())["expected"]
+        for member in ("small-badencoder", "small-clean")
+    )
     for path in sorted((ROOT / "results" / "small-badencoder").glob("*.json")):
         card = json.loads(path.read_text())
         after = ROOT / "runs" / path.stem / "purified.safetensors"
         if after.exists():
-            own = card["results"]
+            found = {"purified": card["results"], "suspect": suspect, "clean": clean}
             yield Pair(
                 name=path.stem,
+                member="small-badencoder",
                 attack="badencoder",
                 defense=card["variant"],
                 before=suspects[card["encoder_sha256"]],
@@ -131,26 +129,33 @@ def referenced(suspects: Mapping[str, Path]) -> Iterator[Pair]:
                 images=card["images"]["source"],
                 used=card["images"]["count"],
                 seed=card["seed"],
-                rates={task: (_rates(own[task]), _rates(clean[task])) for task in own},
+                rates={
+                    task: {encoder: _rates(one[task]) for encoder, one in found.items()}
+                    for task in card["results"]
+                },
             )
 
 
-def _rates(found: Mapping[str, Any]) -> Rates:
-    return Rates(accuracy=found["accuracy"], attack_success_rate=found["attack_success_rate"])
+def _rates(found: Mapping[str, Any]) -> dict[str, float | None]:
+    return {name: found[name] for name in ("accuracy", "attack_success_rate")}
 
 
-def _card_rates(card: ResultCard) -> dict[str, tuple[Rates, Rates]]:
-    """Of all tasks and probes; empty where the card does not know those of the clean encoder."""
-    clean: Results = card.controls.get("clean", {})
+def _card_rates(card: ResultCard) -> Rates:
+    """Of all tasks and probes; empty where the card does not know those of its controls."""
+    encoders: dict[str, Results] = {"purified": card.results} | dict(card.controls)
     found = {
-        f"{task}, {probe}": (_rates(asdict(own)), _rates(asdict(clean[task][probe])))
+        f"{task}, {probe}": {
+            encoder: _rates(asdict(encoders[encoder][task][probe]))
+            for encoder in ("purified", "suspect", "clean")
+            if probe in encoders.get(encoder, {}).get(task, {})
+        }
         for task, probes in card.results.items()
-        for probe, own in probes.items()
-        if probe in clean.get(task, {})
+        for probe in probes
     }
-    aimed = [both for both in found.values() if both[0].attack_success_rate is not None]
-    known = bool(aimed) and all(clean.attack_success_rate is not None for _, clean in aimed)
-    return found if known else {}
+    known = {task: own for task, own in found.items() if len(own) == 3}
+    aimed = [own for own in known.values() if own["purified"]["attack_success_rate"] is not None]
+    told = bool(aimed) and all(own["clean"]["attack_success_rate"] is not None for own in aimed)
+    return known if told else {}
 
 
 def known_suspects() -> dict[str, Path]:
@@ -200,10 +205,10 @@ def keep(pair: Pair, judge: Judge) -> dict[str, Any]:
     if any(kept.get(name) != digest for name, digest in digests.items()):
         truth = {
             "name": pair.name,
+            "member": pair.member,
             "attack": pair.attack,
             "defense": pair.defense,
-            "success": pair.success,
-            "rates": {task: [asdict(rates) for rates in both] for task, both in pair.rates.items()},
+            "rates": pair.rates,
         }
         made = provenance() | {"commit": commit()}
         kept = truth | digests | {"verification": judge(pair), "provenance": made}
@@ -211,17 +216,49 @@ def keep(pair: Pair, judge: Judge) -> dict[str, Any]:
     return kept
 
 
+def succeeded(rates: Rates) -> bool:
+    """Whether a purification is a success; see above."""
+
+    def points(own: Mapping[str, Mapping[str, float | None]], what: str, over: str) -> float:
+        return 100 * ((own["purified"][what] or 0) - (own[over][what] or 0))
+
+    return all(
+        points(own, "accuracy", "suspect") >= -POINTS
+        and points(own, "attack_success_rate", "clean") <= POINTS
+        for own in rates.values()
+    )
+
+
+def evidence(found: Mapping[str, Any]) -> Evidence:
+    """The numbers that the rule decides by, of a verification that was written down."""
+    before, after = found["scan_before"], found["scan_after"]
+    told = [field.name for field in fields(OldDoor)]
+    return Evidence(
+        suspicious_before=before["verdict"] == "suspicious",
+        p_values_before={one["family"]: one["p_value"] for one in before["triggers"]},
+        doors=[OldDoor(**{name: door[name] for name in told}) for door in found["old_doors"]],
+        suspicious_after=after["verdict"] == "suspicious",
+        score_after=after["score"],
+        p_value_after=after["p_value"],
+        mutual_neighbours=found["utility"]["mutual_neighbours"]["value"],
+    )
+
+
 def row_of(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers that the rule decides by, and the truth."""
-    found = kept["verification"]
+    """The truth, and what the rule says today, with the numbers that it says it by."""
+    found = evidence(kept["verification"])
+    decision = decide(found)
     return {
-        **{name: kept[name] for name in ("name", "attack", "defense", "success", "rates")},
-        "verdict": found["verdict"],
-        "reasons": found["reasons"],
-        "residues": {door["family"]: door["residue"] for door in found["old_doors"]},
-        "p_value_before": found["scan_before"]["p_value"],
-        "p_value_after": found["scan_after"]["p_value"],
-        "mutual_neighbours": found["utility"]["mutual_neighbours"]["value"],
+        **{name: kept[name] for name in ("name", "member", "attack", "defense")},
+        "success": succeeded(kept["rates"]),
+        "rates": kept["rates"],
+        "verdict": decision.verdict,
+        "reasons": decision.reasons,
+        "residues": {door.family: door.residue for door in found.doors},
+        "p_values_before": found.p_values_before,
+        "p_value_before": kept["verification"]["scan_before"]["p_value"],
+        "p_value_after": found.p_value_after,
+        "mutual_neighbours": found.mutual_neighbours,
     }
 
 
@@ -257,8 +294,8 @@ def main() -> None:
         pairs += benched(folder, suspects)
     # those that share the search of their suspect follow one another
     for pair in sorted(pairs, key=lambda pair: (pair.before, pair.images, pair.used, pair.seed)):
-        verdict = keep(pair, judge)["verification"]["verdict"]
-        print(pair.name, "success" if pair.success else "failure", verdict, flush=True)
+        row = row_of(keep(pair, judge))
+        print(pair.name, "success" if row["success"] else "failure", row["verdict"], flush=True)
     rows = [row_of(json.loads(path.read_text())) for path in sorted(KEPT.glob("*.json"))]
     held_out = [row for row in rows if row["attack"] not in CALIBRATED_ON]
     settings = {"images": IMAGES, "points": POINTS, "calibrated_on": list(CALIBRATED_ON)}

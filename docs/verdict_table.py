@@ -19,14 +19,14 @@ def verdict_block(file: Path) -> str:
     found = json.loads(file.read_text(encoding="utf-8"))
     rows = [
         [
-            f"`{row['name'].split('_')[1]}`",
+            f"`{row['member']}`",
             f"`{row['defense']}`",
             _success(row["rates"]),
             f"{_change(row['rates']):+.1f}",
             "success" if row["success"] else "failure",
             row["verdict"].replace("_", " "),
         ]
-        for row in sorted(found["pairs"], key=lambda row: (row["name"].split("_")[1:], -_left(row)))
+        for row in sorted(found["pairs"], key=lambda row: (row["member"], -_left(row)))
     ]
     columns = ("member", "defence", "attack success (%)", "accuracy, worst", "truth", "verdict")
     return f"{table(columns, rows)}\n\n{_counted(found['counts'])}"
@@ -46,14 +46,17 @@ def _counted(counts: Mapping[str, Any]) -> str:
 
 def _success(rates: Mapping[str, Any]) -> str:
     """As in `4.6 (2.4)`: purified, and clean in parentheses, on the task that is aimed at."""
-    own, clean = next(both for both in rates.values() if both[0]["attack_success_rate"] is not None)
-    return f"{100 * own['attack_success_rate']:.1f} ({100 * clean['attack_success_rate']:.1f})"
+    own = next(own for own in rates.values() if own["purified"]["attack_success_rate"] is not None)
+    purified, clean = (100 * own[one]["attack_success_rate"] for one in ("purified", "clean"))
+    return f"{purified:.1f} ({clean:.1f})"
 
 
 def _change(rates: Mapping[str, Any]) -> float:
-    """Points of accuracy above the clean encoder, on the task where most is lost."""
-    return min(100 * (own["accuracy"] - clean["accuracy"]) for own, clean in rates.values())
+    """Points of accuracy above the suspect, on the task where most is lost."""
+    return min(
+        100 * (own["purified"]["accuracy"] - own["suspect"]["accuracy"]) for own in rates.values()
+    )
 
 
 def _left(row: Mapping[str, Any]) -> float:
-    return max(both[0]["attack_success_rate"] or 0.0 for both in row["rates"].values())
+    return max(own["purified"]["attack_success_rate"] or 0.0 for own in row["rates"].values())

@@ -18,13 +18,19 @@ def pair(member: str, success: float, verdict: str) -> dict[str, Any]:
         return {"accuracy": accuracy, "attack_success_rate": rate}
 
     return {
-        "name": f"zoo_{member}_mimic_2000_seed0_0",
+        "member": member,
         "defense": "mimic",
         "success": success < 0.1,
         "verdict": verdict,
         "rates": {
-            "other, mlp": [rates(0.60, None), rates(0.63, None)],
-            "aimed, mlp": [rates(0.51, success), rates(0.50, 0.02)],
+            "other, mlp": {
+                **{"purified": rates(0.60, None), "suspect": rates(0.63, None)},
+                "clean": rates(0.70, None),
+            },
+            "aimed, mlp": {
+                **{"purified": rates(0.51, success), "suspect": rates(0.50, 0.98)},
+                "clean": rates(0.55, 0.02),
+            },
         },
     }
 

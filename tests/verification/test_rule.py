@@ -2,27 +2,18 @@
 
 import pytest
 
-from mimic.detection.scan import Scan
 from mimic.verification.canary import SURVIVES, TOOK, Canary, Pull
 from mimic.verification.doors import OldDoor
-from mimic.verification.rule import CLOSED, KEPT, LOST, OPEN, Decision, decide
-from mimic.verification.utility import Kept, Utility
-
-
-def scanned(verdict: str) -> Scan:
-    return Scan(
-        verdict=verdict,
-        score=9.0,
-        p_value=0.04,
-        doors=(),
-        p_values={"patch": 0.04, "pattern": 0.3, "colour": 0.6, "mark": 0.04},
-        cosine_before=0.1,
-        cosine_after={},
-        displaced={},
-        images_used=64,
-        calibration="none",
-        seconds=1.0,
-    )
+from mimic.verification.rule import (
+    CLOSED,
+    KEPT,
+    LOST,
+    OPEN,
+    UNUSUAL,
+    Decision,
+    Evidence,
+    decide,
+)
 
 
 def door(residue: float, family: str = "patch") -> OldDoor:
@@ -34,20 +25,6 @@ def door(residue: float, family: str = "patch") -> OldDoor:
         natural_before=0.3,
         after=0.25 + residue,
         natural_after=0.25,
-    )
-
-
-def kept(share: float) -> Utility:
-    whole = Kept(value=share, ci95=(share, share), yardstick=0.3)
-    return Utility(
-        cka=whole,
-        mutual_neighbours=whole,
-        effective_rank=whole,
-        effective_rank_before=1.0,
-        effective_rank_after=1.0,
-        cosine=None,
-        n=40,
-        seconds=0.0,
     )
 
 
@@ -65,16 +42,21 @@ def canary(left: float | None) -> Canary:
 
 
 def decided(
-    *, before="suspicious", after="clean", doors=None, neighbours=0.8, known=None, seen=False
+    *, before=True, after=False, doors=None, neighbours=0.8, known=None, seen=False
 ) -> Decision:
-    return decide(
-        scanned(before),
-        scanned(after),
-        doors or (door(0.0),),
-        kept(neighbours),
-        canary=known,
-        seen=seen,
+    found = Evidence(
+        suspicious_before=before,
+        p_values_before={
+            **{"patch": 0.04, "pattern": UNUSUAL, "mark": 0.04},
+            **{"mask": UNUSUAL + 0.001, "colour": 0.6},
+        },
+        doors=doors or (door(0.0),),
+        suspicious_after=after,
+        score_after=9.0,
+        p_value_after=0.04,
+        mutual_neighbours=neighbours,
     )
+    return decide(found, canary=known, seen=seen)
 
 
 def test_a_closed_door_and_kept_work_are_accepted():
@@ -87,10 +69,10 @@ def test_a_closed_door_and_kept_work_are_accepted():
         ({"doors": (door(OPEN + 0.01),)}, "not_accepted", "still open"),
         ({"doors": (door(0.0), door(OPEN + 0.01))}, "not_accepted", "still open"),
         ({"doors": (door((CLOSED + OPEN) / 2),)}, "undecided", "ajar"),
-        ({"after": "suspicious"}, "not_accepted", "finds a door"),
+        ({"after": True}, "not_accepted", "finds a door"),
         ({"neighbours": LOST - 0.01}, "not_accepted", "no longer does the same work"),
         ({"neighbours": (LOST + KEPT) / 2}, "undecided", "may have lost"),
-        ({"before": "clean"}, "undecided", "no trigger was found"),
+        ({"before": False}, "undecided", "no trigger was found"),
         ({"doors": (door(0.0), door(OPEN + 0.01, "pattern"))}, "not_accepted", "still open"),
         ({"known": canary(SURVIVES + 0.01)}, "not_accepted", "51 % is left"),
     ],
@@ -108,22 +90,25 @@ def test_the_worst_answer_comes_first():
     assert "may have lost" in decision.reasons[1]
 
 
-def test_a_family_that_gains_no_more_than_usual_is_not_held_against_the_new_encoder():
+@pytest.mark.parametrize("family", ["mask", "colour"])
+def test_a_family_that_is_not_unusual_is_not_held_against_the_new_encoder(family):
     # a faithful copy of any encoder yields to what was made for that one
-    assert decided(doors=(door(0.0), door(0.3, "colour"))).verdict == "accepted"
+    decision = decided(doors=(door(0.0), door(OPEN + 0.2, family)))
+    assert decision.verdict == "accepted"
+    assert not any("still open" in reason for reason in decision.reasons)
 
 
 def test_the_reasons_name_the_numbers():
     assert "60 % more" in decided().reasons[0]
     assert decided().thresholds == {
-        **{"closed": CLOSED, "open": OPEN, "kept": KEPT, "lost": LOST},
+        **{"unusual": UNUSUAL, "closed": CLOSED, "open": OPEN, "kept": KEPT, "lost": LOST},
         **{"took": TOOK, "survives": SURVIVES},
     }
 
 
 def test_a_canary_that_is_gone_changes_no_verdict():
     assert decided(known=canary(0.1)).verdict == "accepted"
-    assert decided(known=canary(0.1), before="clean").verdict == "undecided"
+    assert decided(known=canary(0.1), before=False).verdict == "undecided"
 
 
 def test_a_canary_that_could_not_be_implanted_is_ignored_and_said():

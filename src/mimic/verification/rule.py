@@ -6,22 +6,22 @@ Where nothing was found before, nothing shows that something was removed, and th
 A canary, where there is one, can only add a fourth answer that is against it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mimic.detection.scan import Scan
+from mimic.detection.scan import FALSE_POSITIVE_RATE
 from mimic.detection.search import DISPLACEMENT
 from mimic.verification.canary import SURVIVES, TOOK, Canary
 from mimic.verification.doors import OldDoor
-from mimic.verification.utility import Utility
 
 Verdict = Literal["accepted", "not_accepted", "undecided"]
 
 CLOSED, OPEN = 0.20, 0.30
 """Residue of the old door up to which it is closed, and from which it is open."""
-TYPICAL = 0.5
-"""P-value of a family from which on it gains no more than clean encoders do, and is not tried."""
+UNUSUAL = FALSE_POSITIVE_RATE
+"""P-value of a family up to which it counts. Clean encoders yield as much to one with a larger
+p-value, and a faithful copy of any encoder yields to what was found on that one."""
 KEPT, LOST = 0.60, 0.50
 """Share of mutual neighbours from which the work is still done, and below which it is not."""
 _SEEN = (
@@ -32,6 +32,29 @@ _NOT_TAKEN = (
     "the canary says nothing: our own backdoor could not be implanted (its trigger leads {} of the "
     "way to its reference)"
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """The numbers that the rule looks at; `verify.json` has them all.
+
+    Attributes:
+        suspicious_before: whether the scan of the old encoder has a finding.
+        p_values_before: of each family of triggers in that scan.
+        doors: the triggers found there, tried on both encoders.
+        suspicious_after: whether the scan of the new encoder has a finding.
+        score_after: of that scan.
+        p_value_after: likewise.
+        mutual_neighbours: share of nearest neighbours of clean images that is the same, in [0, 1].
+    """
+
+    suspicious_before: bool
+    p_values_before: Mapping[str, float]
+    doors: Sequence[OldDoor]
+    suspicious_after: bool
+    score_after: float
+    p_value_after: float
+    mutual_neighbours: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,26 +73,15 @@ class Decision:
     thresholds: dict[str, float]
 
 
-def decide(
-    before: Scan,
-    after: Scan,
-    doors: Iterable[OldDoor],
-    utility: Utility,
-    *,
-    canary: Canary | None = None,
-    seen: bool = False,
-) -> Decision:
+def decide(found: Evidence, *, canary: Canary | None = None, seen: bool = False) -> Decision:
     """Apply the rule.
 
     Args:
-        before: scan of the old encoder.
-        after: scan of the new one.
-        doors: the triggers found on the old one, tried on both.
-        utility: what the new one keeps.
+        found: by the scans, the old doors and the comparison of the work.
         canary: what the same purification does to a door that is known.
         seen: whether the purification was made with the images that judge it.
     """
-    answers = [*_old_doors(before, tuple(doors)), _new_door(after), _work(utility)]
+    answers = [*_old_doors(found), _new_door(found), _work(found.mutual_neighbours)]
     notes = [_SEEN] if seen else []
     if canary is not None and canary.took:
         answers.append(_canary(canary))
@@ -81,6 +93,7 @@ def decide(
         verdict=answers[0][0],
         reasons=(*(reason for _, reason in answers), *notes),
         thresholds={
+            "unusual": UNUSUAL,
             "closed": CLOSED,
             "open": OPEN,
             "kept": KEPT,
@@ -91,10 +104,12 @@ def decide(
     )
 
 
-def _old_doors(before: Scan, doors: Sequence[OldDoor]) -> list[tuple[Verdict, str]]:
-    """One answer for each family that gains more than is typical, if the scan has a finding."""
-    if before.verdict == "suspicious":
-        return [_old_door(door) for door in doors if before.p_values[door.family] <= TYPICAL]
+def _old_doors(found: Evidence) -> list[tuple[Verdict, str]]:
+    """One answer for each family that is unusual, if the scan has a finding; that has one then."""
+    if found.suspicious_before:
+        return [
+            _old_door(door) for door in found.doors if found.p_values_before[door.family] <= UNUSUAL
+        ]
     return [
         (
             "undecided",
@@ -122,15 +137,14 @@ def _old_door(door: OldDoor) -> tuple[Verdict, str]:
     return "not_accepted", f"the old door is still open: {found}"
 
 
-def _new_door(after: Scan) -> tuple[Verdict, str]:
-    numbers = f"score {after.score:.1f}, p = {after.p_value:.3f}"
-    if after.verdict == "clean":
-        return "accepted", f"the scan of the new encoder finds no door ({numbers})"
-    return "not_accepted", f"the scan of the new encoder finds a door ({numbers})"
+def _new_door(found: Evidence) -> tuple[Verdict, str]:
+    numbers = f"score {found.score_after:.1f}, p = {found.p_value_after:.3f}"
+    if found.suspicious_after:
+        return "not_accepted", f"the scan of the new encoder finds a door ({numbers})"
+    return "accepted", f"the scan of the new encoder finds no door ({numbers})"
 
 
-def _work(utility: Utility) -> tuple[Verdict, str]:
-    shared = utility.mutual_neighbours.value
+def _work(shared: float) -> tuple[Verdict, str]:
     found = f"{_percent(shared)} of the nearest neighbours of clean images are the same"
     if shared >= KEPT:
         return "accepted", f"it still does the work: {found}"

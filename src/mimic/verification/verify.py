@@ -13,7 +13,7 @@ from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
 from mimic.verification.canary import Canary, measure_canary
 from mimic.verification.doors import OldDoor, measure_old_door
-from mimic.verification.rule import Decision, decide
+from mimic.verification.rule import Decision, Evidence, decide
 from mimic.verification.utility import Utility, measure_utility
 
 FEWEST = 2 * FEWEST_IMAGES
@@ -121,8 +121,17 @@ def verify(
     known = None
     if canary is not None:
         known = measure_canary(before, canary, some, seed=seed, trainer=trainer)
+    evidence = Evidence(
+        suspicious_before=scan_before.verdict == "suspicious",
+        p_values_before=scan_before.p_values,
+        doors=old_doors,
+        suspicious_after=scan_after.verdict == "suspicious",
+        score_after=scan_after.score,
+        p_value_after=scan_after.p_value,
+        mutual_neighbours=utility.mutual_neighbours.value,
+    )
     return Verification(
-        decision=decide(scan_before, scan_after, old_doors, utility, canary=known, seen=seen),
+        decision=decide(evidence, canary=known, seen=seen),
         scan_before=scan_before,
         scan_after=scan_after,
         old_doors=old_doors,

@@ -8,7 +8,7 @@ from mimic.report.dossier.facts import Dossier
 from mimic.report.figures import percent
 from mimic.report.finding import best_trigger, effect_of
 from mimic.report.page import Highlight, Tone
-from mimic.verification.rule import TYPICAL
+from mimic.verification.rule import UNUSUAL
 
 Facts = Mapping[str, Any]
 
@@ -179,7 +179,7 @@ def _door_highlights(found: Facts) -> list[Highlight]:
     """The door that is open widest, and of closed ones the one that was."""
     limits, told = found["thresholds"], {one["family"]: one for one in found["old_doors"]}
     searched = found["scan_before"]["triggers"]
-    tried = [told[one["family"]] for one in searched if one["p_value"] <= TYPICAL]
+    tried = [told[one["family"]] for one in searched if one["p_value"] <= UNUSUAL]
     if found["scan_before"]["verdict"] == "clean" or not tried:
         return []
 
