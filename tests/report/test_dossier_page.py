@@ -162,7 +162,7 @@ def test_the_old_trigger_is_judged_by_the_thresholds(residue, tone):
 
 def test_the_old_trigger_that_is_open_widest_is_highlighted():
     numbers = verified()
-    numbers["scan_before"]["triggers"][1]["p_value"] = 0.4
+    numbers["scan_before"]["triggers"][1]["p_value"] = 0.04
     closed, ajar = numbers["old_doors"]
     ajar |= {"opened": 0.3, "residue": 0.25}
     first = dossier_page(dossier("verification", verification=numbers)).highlights[0]
