@@ -18,6 +18,11 @@ _WHOLE = (
     f"[The whole leaderboard]({BOARD}) has each attack, intervals, ranks, tests and costs; "
     "`mimic report` made it."
 )
+_AT_A_SMALL_BUDGET = (
+    "From the [leaderboard](../leaderboard.md#every-defence-at-the-same-small-budget): 2,000 "
+    "images, looked at 40 times at most, linear heads. Each cell reads *attacked → purified "
+    "(clean)*."
+)
 NOT_MEASURED = "Not measured yet, so there is no table here."
 _NONE_YET = "No cell of this benchmark has a card yet, so there is no table here."
 
@@ -98,6 +103,43 @@ def grid_block(folder: Path) -> str:
         rows.append([f"`{label}`", members, left, f"{max(success):+.1f}", *accuracies])
     rows.sort(key=lambda row: float(row[2]))
     return f"{table([*columns, *TASKS.values()], rows)}\n\n{_WHOLE}"
+
+
+def defense_blocks(folder: Path, pages: Iterable[str]) -> dict[str, str]:
+    """What a method made of each attacked encoder, by page, a row each.
+
+    Args:
+        folder: of a benchmark with many defences.
+        pages: names of defences, or of a family of them.
+
+    Raises:
+        InputError: a card cannot be read.
+    """
+    cards = _cards(folder)
+    return {page: _defense([card for card in cards if _is_of(card, page)]) for page in pages}
+
+
+def _defense(cards: Sequence[ResultCard]) -> str:
+    if not cards:
+        return "Not measured here yet."
+    columns = ("defence", "member", "attack success (%)", *(f"{t} (%)" for t in TASKS.values()))
+    rows = [
+        [
+            f"`{defense}`",
+            f"`{member}`",
+            _way(own, _aimed),
+            *(_way(own, lambda found, task=task: _accuracy(found, task)) for task in TASKS),
+        ]
+        for (defense, member), own in grouped(
+            cards, lambda card: (card.defense, card.scenario)
+        ).items()
+    ]
+    return f"{_AT_A_SMALL_BUDGET}\n\n{table(columns, rows)}"
+
+
+def _is_of(card: ResultCard, page: str) -> bool:
+    family = page == "distillation" and card.defense.startswith("distill-")
+    return family or card.defense == page
 
 
 def leaderboard_page(folder: Path) -> str | None:

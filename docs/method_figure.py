@@ -1,4 +1,4 @@
-"""The figure of docs/method.md: teacher, student, and the search for patches."""
+"""The figure of docs/method.md: teacher, student, and the searches, of which patches are drawn."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,8 @@ def method_figure() -> str:
         590,
         "Top: an image goes through the frozen teacher. Middle: the same image with a patch on it "
         "goes through the student, whose stages and feature must agree with the teacher's. Bottom: "
-        "before the training, patches are searched under which the teacher forgets the image.",
+        "before the training, patches, colours and waves are searched under which the teacher "
+        "forgets the image; patches are drawn.",
     )
     digits = [_digit(index) for index in _SHOWN]
     _network_row(canvas, 40, digits[0], _TEACHER)
@@ -72,9 +73,11 @@ def _agreement(canvas: Canvas) -> None:
 def _search_row(canvas: Canvas, top: float, digits: Sequence[Pixels]) -> None:
     canvas.box((12, top - 24), (876, 198), line=_SEARCH, dash="6 4", radius=8)
     canvas.text(
-        (24, top - 4), "Before the training: the patch search, forward passes only", fill=_SEARCH,
+        (24, top - 4),
+        "Before the training: searches for patches (drawn), colours and waves",
+        fill=_SEARCH,
         bold=True,
-    )  # fmt: skip
+    )
     canvas.picture((40, top + 36), _PATCH, cell=16)
     canvas.text((24, top + 90), "a patch on", size=12)
     canvas.text((24, top + 107), "many images", size=12)
@@ -96,7 +99,7 @@ def _search_row(canvas: Canvas, top: float, digits: Sequence[Pixels]) -> None:
                 line=_SEARCH, arrow=True)  # fmt: skip
     canvas.text((396, top + 152), "next round", anchor="middle", size=12, fill=_SEARCH)
     canvas.path([(66, top - 24), (66, 344)], line=_SEARCH, arrow=True)
-    canvas.text((80, 362), "found patches: two of three that are laid on; random ones: the third",
+    canvas.text((80, 362), "what was found changes four views in ten, random patches one in ten",
                 size=12, fill=_SEARCH)  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from bench_tables import (
     BOARD,
     default_block,
+    defense_blocks,
     grid_block,
     leaderboard_page,
     sharing_block,
@@ -153,8 +154,20 @@ def rendered(docs: Path, results: Path, zoo: Path) -> dict[str, str | None]:
         BOARD: leaderboard_page(results / "grid"),
         METHOD: method_figure(),
         CURVES: curves_figure(results / "curves", zoo),
+        **_defenses(docs, results / "grid"),
         SCATTER: scatter_figure(found) if found.encoders or found.methods else None,
     }
+
+
+def _defenses(docs: Path, grid: Path) -> dict[str, str]:
+    """The pages of methods of purification that say what was measured."""
+    pages = {
+        page.stem: page
+        for page in sorted((docs / "defenses").glob("*.md"))
+        if BEGIN in page.read_text(encoding="utf-8")
+    }
+    blocks = defense_blocks(grid, pages)
+    return {f"defenses/{name}.md": with_blocks(pages[name], blocks[name]) for name in pages}
 
 
 def differing(docs: Path, files: Mapping[str, str | None]) -> list[str]:

@@ -88,6 +88,7 @@ def test_a_bare_file_gets_a_drop_in_with_the_same_content_around_it(
 ) -> None:
     outcome = purify("--arch", "resnet10:width=2", "--image-size", 8, encoder=bare_file)
     assert outcome.code == 0, outcome.err
+    assert "--mean and --std" in outcome.err
     before = torch.load(bare_file, weights_only=True)
     after = torch.load(tmp_path / "out" / "bare.pth", weights_only=True)
     assert after["epoch"] == 3
@@ -97,11 +98,12 @@ def test_a_bare_file_gets_a_drop_in_with_the_same_content_around_it(
 def test_what_was_said_about_a_bare_file_is_kept(
     purify: Purify, bare_file: Path, tmp_path: Path
 ) -> None:
-    purify(
+    outcome = purify(
         *("--arch", "resnet10:width=2", "--image-size", 8, "--stages", "layer2, layer4"),
         *("--mean", "0.5,0.4,0.3", "--std", "0.2,0.2,0.25"),
         encoder=bare_file,
     )
+    assert "normalised" not in outcome.err
     written = load_encoder(tmp_path / "out")
     assert written.mean.flatten().tolist() == pytest.approx([0.5, 0.4, 0.3])
     assert (written.image_size, written.stages) == (8, ("layer2", "layer4"))
@@ -192,6 +194,20 @@ def test_a_resumed_run_gives_the_file_of_an_uninterrupted_one(
     resumed = purify("--resume", "--json").data
     whole = purify("--json", "--out", tmp_path / "whole").data
     assert resumed["sha256"] == whole["sha256"]
+
+
+def test_a_folder_is_not_finished_before_its_report_is_there(
+    purify: Purify, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mimic.report.dossier.write_purification_report", interrupt)
+        assert purify().code == 130
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    resumed = purify("--resume", "--json").data
+    assert Path(resumed["report"]).exists()
 
 
 def test_a_run_is_not_resumed_with_other_settings(

@@ -97,6 +97,17 @@ def test_defences_are_points_from_the_clean_encoder_sorted_by_attack_success(tab
     assert second == ["`weak`", "2", "+60.0", "+80.0", "-1.0", "-0.5"]
 
 
+def test_a_page_of_a_defence_has_its_own_cards_and_one_of_a_family_those_of_all(tables, tmp_path):
+    write(tmp_path, "a", "anp", rates(0.60, 0.65, 0.8), defense="anp")
+    write(tmp_path, "a", "distill-at", rates(0.60, 0.65, 0.2), defense="distill-at")
+    write(tmp_path, "a", "distill-kd", rates(0.60, 0.65, 0.1), defense="distill-kd")
+    blocks = tables.defense_blocks(tmp_path, ["anp", "bnp", "distillation"])
+    found = {page: rows(block)[4:] for page, block in blocks.items()}
+    assert [row[:3] for row in found["anp"]] == [["`anp`", "`a`", "90.0 → 80.0 (0.1)"]]
+    assert [row[0] for row in found["distillation"]] == ["`distill-at`", "`distill-kd`"]
+    assert blocks["bnp"] == "Not measured here yet."
+
+
 def test_failed_cells_are_left_out(tables, tmp_path):
     write(tmp_path, "a", "mimic", {}, error={"type": "RunError", "message": "no"})
     assert "no table" in tables.grid_block(tmp_path)

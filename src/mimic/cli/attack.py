@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rich.console import Console
 from tyro.conf import Positional, UseAppendAction, arg
 
+from mimic.cli.network import EncoderOptions
 from mimic.cli.options import (
     BatchSize,
-    EncoderOptions,
     Epochs,
     HardwareOptions,
     OutputFile,

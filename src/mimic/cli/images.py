@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from rich.console import Console
 from tyro.conf import Positional, arg
 
-from mimic.cli.options import EncoderOptions, HardwareOptions
+from mimic.cli.network import EncoderOptions
+from mimic.cli.options import HardwareOptions
 from mimic.cli.output import Command, Result, line
 
 if TYPE_CHECKING:

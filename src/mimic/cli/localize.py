@@ -6,8 +6,8 @@ from typing import Annotated
 from rich.console import Console
 from tyro.conf import arg
 
+from mimic.cli.network import EncoderOptions
 from mimic.cli.options import (
-    EncoderOptions,
     EncoderSource,
     HardwareOptions,
     SampleOptions,

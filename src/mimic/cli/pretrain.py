@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rich.console import Console
 from tyro.conf import arg
 
+from mimic.cli.network import EncoderOptions
 from mimic.cli.options import (
     BatchSize,
-    EncoderOptions,
     Epochs,
     OutputFile,
     Rate,

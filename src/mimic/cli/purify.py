@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import arg
 
 from mimic.cli.finished import finished_report
+from mimic.cli.network import EncoderOptions
 from mimic.cli.options import (
-    EncoderOptions,
     EncoderSource,
     Epochs,
     Folder,
@@ -199,15 +199,21 @@ class Purify(Command):
         before = extract_features(suspect, images, trainer=trainer)
         after = extract_features(purified, images, trainer=trainer)
         report = purified_report(outcome, self.method, images, paired_cosine(before, after))
-        files = on_first(
-            lambda: export_purified(
+
+        def export() -> "tuple[Exported, dict[str, str]]":
+            pages: dict[str, str] = {}
+            files = export_purified(
                 purified,
                 original=original if outcome.purification.same_architecture else None,
                 directory=folder.parent,
                 manifest={"settings": settings, "report": report},
+                beside=lambda files: pages.update(
+                    self._write_pages(suspect, images, outcome, files, trainer)
+                ),
             )
-        )
-        pages = on_first(lambda: self._write_pages(suspect, images, outcome, files, trainer))
+            return files, pages
+
+        files, pages = on_first(export)
         return {
             "encoder": str(files.encoder),
             "sha256": files.encoder_sha256,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import UseAppendAction, arg
 
 if TYPE_CHECKING:
-    from mimic.cli.options import EncoderOptions
+    from mimic.cli.network import EncoderOptions
     from mimic.detection.calibration import Calibration
     from mimic.images.imageset import ImageSet
     from mimic.training import Trainer

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rich.console import Console
 from tyro.conf import arg
 
+from mimic.cli.network import EncoderOptions
 from mimic.cli.options import (
-    EncoderOptions,
     EncoderSource,
     HardwareOptions,
     SampleOptions,

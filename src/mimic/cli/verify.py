@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from rich.console import Console
 from tyro.conf import Positional, arg
 
-from mimic.cli.options import EncoderOptions, HardwareOptions, SampleOptions, Seed, Source
+from mimic.cli.network import EncoderOptions
+from mimic.cli.options import HardwareOptions, SampleOptions, Seed, Source
 from mimic.cli.output import Command, Result, line, table
 from mimic.cli.references import References, calibration_by
 from mimic.cli.respell import respell

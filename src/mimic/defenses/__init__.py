@@ -57,7 +57,7 @@ DEFENSES: dict[str, Defense] = {
     "nothing": Nothing(),
 }
 SUMMARIES: dict[str, str] = {
-    "mimic": "our default: copy the teacher, but learn to see past patches",
+    "mimic": "our default: copy the teacher, but learn to see past possible triggers",
     "mimic-published": "the released code of MIMIC: information measured on the random student",
     "mimic-described": "MIMIC as its paper says: information measured on the teacher",
     "finetune": "contrastive fine-tuning of the suspicious encoder, anchored by the clone loss",

@@ -2,7 +2,7 @@
 
 import hashlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -97,6 +97,7 @@ def export_purified(
     original: str | Path | None,
     directory: str | Path,
     manifest: Mapping[str, Any],
+    beside: Callable[[Exported], object] | None = None,
 ) -> Exported:
     """Write a purified encoder: drop-in replacement, `encoder.safetensors` and `manifest.json`.
 
@@ -109,6 +110,8 @@ def export_purified(
         encoder: the purified encoder.
         original: the file that came in; None where the encoder was a module.
         directory: where the files go; created.
+        beside: writes what else belongs into the folder, after the encoders and before the
+            manifest, whose file is not there yet.
         manifest: settings, seed and whatever else the caller knows, plain JSON values; the facts
             that this function adds (`format`, `description`, `versions`, `input`,
             `output`, `kept_unchanged`, `other_encoders_unchanged`) win over keys of the same name.
@@ -129,23 +132,25 @@ def export_purified(
         if drop_in != encoder_path:
             encoder_sha256 = save_encoder(encoder, encoder_path)
         drop_in_sha256, facts = _write_drop_in(encoder, Path(original), drop_in)
-        for beside in companions(encoder.architecture, Path(original)):
-            _write(directory / beside.name, beside.read_bytes())
+        for companion in companions(encoder.architecture, Path(original)):
+            _write(directory / companion.name, companion.read_bytes())
         if drop_in == encoder_path:
             encoder_sha256 = drop_in_sha256
     output = {
         "encoder": {"file": ENCODER_FILE, "sha256": encoder_sha256},
         "drop_in": drop_in and {"file": drop_in.name, "sha256": drop_in_sha256},
     }
-    manifest_path = directory / MANIFEST_FILE
-    write_json(manifest_path, {**manifest, **_facts(encoder), **facts, "output": output})
-    return Exported(
+    written = Exported(
         encoder=encoder_path,
         encoder_sha256=encoder_sha256,
         drop_in=drop_in,
         drop_in_sha256=drop_in_sha256,
-        manifest=manifest_path,
+        manifest=directory / MANIFEST_FILE,
     )
+    if beside is not None:
+        beside(written)
+    write_json(written.manifest, {**manifest, **_facts(encoder), **facts, "output": output})
+    return written
 
 
 def _write_drop_in(encoder: Encoder, original: Path, drop_in: Path) -> tuple[str, dict[str, Any]]:
