@@ -121,8 +121,8 @@ def images_of(spec: Spec) -> ImageSet:
 
 
 def fresh(spec: Spec) -> Encoder:
-    backbone, settings = build_backbone(spec.architecture), {"mean": MEAN, "std": STD}
-    return load_encoder(backbone, arch=spec.architecture, image_size=32, **settings)
+    backbone = build_backbone(spec.architecture)
+    return load_encoder(backbone, arch=spec.architecture, image_size=32, mean=MEAN, std=STD)
 
 
 def make(spec: Spec, trainer: Trainer) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import shutil
 import tarfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,8 +143,7 @@ def seconds_to_read(images: ImageSet, state: State) -> float:
         return time.perf_counter() - started
 
     return sum(
-        state.once(f"read {first}", lambda first=first: read(first))
-        for first in range(0, len(chunks), BLOCK)
+        state.once(f"read {first}", partial(read, first)) for first in range(0, len(chunks), BLOCK)
     )
 
 

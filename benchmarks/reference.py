@@ -58,12 +58,7 @@ CLEAN_IMAGES = 2000
 EPOCHS, OUR_EPOCHS = 200, 100
 """Of the methods compared with ours, and of ours, which so never has the larger budget."""
 
-NOTHING_FOUND = {
-    "epochs": OUR_EPOCHS,
-    "searched_share": 0.0,
-    "recoloured_share": 0.0,
-    "waved_share": 0.0,
-}
+NOTHING_FOUND = Mimic(epochs=OUR_EPOCHS, searched_share=0.0, recoloured_share=0.0, waved_share=0.0)
 
 VARIANTS: dict[str, Defense] = {
     "mimic": Mimic(epochs=OUR_EPOCHS),
@@ -71,9 +66,9 @@ VARIANTS: dict[str, Defense] = {
     "mimic-no-colours": Mimic(epochs=OUR_EPOCHS, recoloured_share=0.0),
     "mimic-fixed-shares": Mimic(epochs=OUR_EPOCHS, sharing="fixed"),
     "mimic-no-waves": Mimic(epochs=OUR_EPOCHS, waved_share=0.0),
-    "mimic-no-search": Mimic(**NOTHING_FOUND, random_share=0.5),
-    "mimic-no-change": Mimic(**NOTHING_FOUND, random_share=0.0),
-    "clone-only": Mimic(**NOTHING_FOUND, random_share=0.0, stage_weight=0.0),
+    "mimic-no-search": replace(NOTHING_FOUND, random_share=0.5),
+    "mimic-no-change": replace(NOTHING_FOUND, random_share=0.0),
+    "clone-only": replace(NOTHING_FOUND, random_share=0.0, stage_weight=0.0),
     "mimic-published": PublishedMimic(epochs=EPOCHS, measured_on="student"),
     "mimic-described": PublishedMimic(epochs=EPOCHS, measured_on="teacher"),
     "scratch": FromScratch(epochs=EPOCHS),

@@ -67,9 +67,9 @@ def _hf(name: str, kind: str, feature: str = "mean over positions", **settings: 
 
 CLASS, MEAN, POOLED = "class token", "mean over tokens", "attention pooling"
 _VIT = {"embed_dim": 32, "depth": 2, "num_heads": 2}
-_TOKENS = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+_TOKENS: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 _TOKENS |= {"intermediate_size": 32, "image_size": 32, "patch_size": 8}
-_MAPS = {"hidden_sizes": [8, 16, 16, 16], "depths": [1, 1, 1, 1]}
+_MAPS: dict[str, Any] = {"hidden_sizes": [8, 16, 16, 16], "depths": [1, 1, 1, 1]}
 _CLIP_TEXT = {"context_length": 8, "vocab_size": 32, "width": 16, "heads": 2, "layers": 1}
 
 NETWORKS = (

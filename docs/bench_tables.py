@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from mimic.benchmark import ResultCard
@@ -50,7 +51,7 @@ def default_block(folder: Path, fixed: Path) -> str:
             f"{own[0].attack}",
             f"{len(own)}",
             _way(own, _aimed),
-            *(_way(own, lambda found, task=task: _accuracy(found, task)) for task in TASKS),
+            *(_way(own, partial(_accuracy, task=task)) for task in TASKS),
         ]
         for scenario, own in grouped(cards, lambda card: card.scenario).items()
     ]
@@ -73,7 +74,7 @@ def sharing_block(folder: Path, fixed: Path) -> str:
         return _NONE_YET
     rows = [
         [f"`{scenario}`", _sharing(own, _aimed)]
-        + [_sharing(own, lambda found, task=task: _accuracy(found, task)) for task in TASKS]
+        + [_sharing(own, partial(_accuracy, task=task)) for task in TASKS]
         for scenario, own in grouped(both, lambda pair: pair[1].scenario).items()
     ]
     columns = ("attack success (%)", *(f"{name} (%)" for name in TASKS.values()))
@@ -96,7 +97,7 @@ def grid_block(folder: Path) -> str:
     rows = []
     for label, own in grouped(cards, lambda card: card.label).items():
         success = _above(own, _aimed)
-        kept = [_above(own, lambda found, task=task: _accuracy(found, task)) for task in TASKS]
+        kept = [_above(own, partial(_accuracy, task=task)) for task in TASKS]
         means = (f"{statistics.fmean(values):+.1f}" for values in (success, *kept))
         left, *accuracies = means
         members = f"{len({card.scenario for card in own})}"
@@ -128,7 +129,7 @@ def _defense(cards: Sequence[ResultCard]) -> str:
             f"`{defense}`",
             f"`{member}`",
             _way(own, _aimed),
-            *(_way(own, lambda found, task=task: _accuracy(found, task)) for task in TASKS),
+            *(_way(own, partial(_accuracy, task=task)) for task in TASKS),
         ]
         for (defense, member), own in grouped(
             cards, lambda card: (card.defense, card.scenario)

@@ -84,7 +84,7 @@ class Canvas:
     def mark(self, place: Point, *, shape: str, fill: str, radius: float = 5) -> None:
         """A point: circle, square, diamond or triangle."""
         x, y = place
-        corners = {
+        corners: dict[str, list[Point]] = {
             "square": [(-1, -1), (1, -1), (1, 1), (-1, 1)],
             "diamond": [(0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)],
             "triangle": [(0, -1.2), (1.2, 1), (-1.2, 1)],

@@ -58,13 +58,10 @@ def scatter_figure(found: Found) -> str:
     if CLEAN in found.encoders:
         _corner(canvas, panels[0], found.encoders[CLEAN])
     for index, row in enumerate(rows):
-        style = {
-            "shape": _SHAPES[index % len(_SHAPES)],
-            "fill": _COLOURS[index % len(_COLOURS)],
-        }
+        shape, fill = _SHAPES[index % len(_SHAPES)], _COLOURS[index % len(_COLOURS)]
         for point in (point for panel in panels for point in panel.points(row)):
-            canvas.mark(point, **style)
-        canvas.mark((_LEGEND, 76 + 26 * index), **style)
+            canvas.mark(point, shape=shape, fill=fill)
+        canvas.mark((_LEGEND, 76 + 26 * index), shape=shape, fill=fill)
         canvas.text((_LEGEND + 14, 80.5 + 26 * index), row.name)
     return canvas.svg()
 
