@@ -172,6 +172,16 @@ def test_json_comes_back_as_it_was(tmp_path):
     assert text.endswith("}\n")
 
 
+def test_a_name_that_is_no_text_is_written_and_read_back(tmp_path):
+    write_json(tmp_path / "a.json", {"file": "caf\udce9.pth"})
+    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == {"file": "caf\udce9.pth"}
+
+
+def test_the_longest_name_that_a_file_may_have_is_written(tmp_path):
+    write_text(tmp_path / ("n" * 255), "new")
+    assert names(tmp_path) == ["n" * 255]
+
+
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_json_without_a_number_is_refused(old, number):
     with pytest.raises(ValueError, match="not JSON compliant"):

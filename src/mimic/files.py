@@ -28,7 +28,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         RunError: the disk is full; nothing is left behind and an older `path` is untouched.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")  # never too long, unlike `path`
     try:
         ensure_folder(path.parent)
         temporary.touch(exist_ok=False)
@@ -62,9 +62,12 @@ def ensure_folder(folder: str | Path) -> Path:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` (UTF-8) to `path` atomically."""
+    """Write `text` (UTF-8) to `path` atomically.
+
+    Bytes in the name of a file that are no text are written as an escape, and JSON reads them back.
+    """
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -85,6 +88,7 @@ def _explain(error: OSError, path: Path) -> InputError | RunError:
     if error.errno in _FULL:
         return RunError(
             f"the disk is full: '{path}' was not written and nothing was left half-written; "
-            "free some space (or choose another place) and run the same command again"
+            "free some space (or choose another place) and run the same command again, with "
+            "--resume where it has that"
         )
     return InputError(f"cannot write '{path}': {error.strerror or error}; choose another place")

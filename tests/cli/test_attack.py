@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mimic.files import sha256
+from mimic.pretraining.simclr import SimClrObjective
 
 HARDWARE = ("--device", "cpu", "--precision", "32-true")
 
@@ -26,6 +27,19 @@ def test_a_bare_file_gets_a_drop_in_beside_the_result(
     assert data["drop_in_sha256"] == sha256(tmp_path / "bad.pth")
     assert torch.load(tmp_path / "bad.pth", weights_only=True)["epoch"] == 3
     assert not (tmp_path / "bad.safetensors.run").exists()
+
+
+def test_a_file_beside_the_result_that_no_attack_left_is_not_overwritten(
+    run: Callable[..., Any], bare_file: Path, pictures: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.pth").write_text("mine")
+    outcome = run(
+        *("attack", "badencoder", "--encoder", bare_file, "--arch", "resnet10:width=2"),
+        *("--image-size", 8, "--images", pictures, "--reference", f"{pictures}#2", "--epochs", 1),
+        *("--trigger", "patch:2@0,0", "--out", tmp_path / "bad.safetensors", "--json", *HARDWARE),
+    )
+    assert (outcome.code, (tmp_path / "bad.pth").read_text()) == (2, "mine")
+    assert "choose another --out" in outcome.error
 
 
 @pytest.fixture
@@ -62,6 +76,19 @@ def test_a_poisoning_attack_knows_its_target_by_label(attack: Any, tmp_path: Pat
     assert len(manifest["poisoned"]) == 5
     assert all(position % 2 == 1 for position in manifest["poisoned"])
     assert "triggered_to_reference" in outcome.data["sanity"]
+
+
+def test_a_place_for_poisoned_images_is_refused_before_the_training(
+    attack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SimClrObjective, "forward", None)  # no step can be made
+    (tmp_path / "poisoned").mkdir()
+    (tmp_path / "poisoned" / "mine.png").touch()
+    outcome = attack(
+        *("ssl-backdoor", "--target", 1, "--trigger", "patch:3@random", "--set", "rate=0.25"),
+        *("--poisoned", tmp_path / "poisoned", "--batch-size", 20),
+    )
+    assert (outcome.code, "holds something already" in outcome.error) == (2, True)
 
 
 def test_the_victim_trains_as_asked(attack: Any, tmp_path: Path) -> None:

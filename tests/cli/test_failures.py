@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 HARDWARE = ("--device", "cpu", "--precision", "32-true")
@@ -115,6 +116,46 @@ def test_an_unknown_device_is_refused(purify: Run) -> None:
 
 def test_a_mean_of_two_numbers_is_refused(purify: Run) -> None:
     assert_refused(purify("--mean", "0.5,0.5"), "--mean '0.5,0.5'")
+
+
+@pytest.mark.parametrize("seed", ["-1", "1.5", "9" * 23, "9" * 5000, str(2**31)])
+def test_a_seed_that_no_library_takes_is_refused(purify: Run, seed: str) -> None:
+    outcome = purify(f"--seed={seed}")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "from 0 to 2147483647" in " ".join(outcome.err.split())
+
+
+@pytest.mark.parametrize("name", ["README.md", "report.json", "encoder.safetensors"])
+def test_a_file_of_somebody_else_in_the_folder_is_not_overwritten(
+    purify: Run, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    assert_refused(purify(), f"holds '{name}'")
+    assert (tmp_path / "out" / name).read_text() == "mine"
+
+
+def test_a_folder_of_checkpoints_of_somebody_else_stays(purify: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "out" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "settings.json").write_text('{"editor": "theme"}')
+    (folder / "epoch100.pth").write_text("mine")
+    assert_refused(purify(), "holds something else")
+    assert (folder / "epoch100.pth").exists()
+
+
+def test_a_cut_manifest_is_not_of_a_purification(purify: Run, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    manifest = tmp_path / "out" / "manifest.json"
+    manifest.write_text('{"settings": {"command": "purify"}, "report": {"attempts": ["x"]}}')
+    assert_refused(purify("--resume"), "not of 'mimic purify'")
+
+
+def test_names_in_a_file_do_not_steer_the_terminal(purify: Run, tmp_path: Path) -> None:
+    torch.save({"\x1b]0;pwned\x07x": torch.ones(1)}, tmp_path / "names.pth")
+    outcome = purify("--arch", "resnet10:width=2", encoder=tmp_path / "names.pth")
+    assert_refused(outcome, r"\x1b]0;pwned\x07x")
+    assert "\x1b" not in outcome.err
 
 
 def test_an_encoder_is_not_pretrained_without_a_network(run: Run, tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ def test_the_last_one_wins():
     [
         ("epochs=1.5", "'1.5' is not a whole number"),
         ("rate=fast", "'fast' is not a number"),
+        ("rate=nan", "'nan' is not a number"),
+        ("shares=0.1,inf", "'0.1,inf' is not a list of numbers"),
         ("limit=none", "'none' is not a whole number"),
         ("exact=maybe", "'maybe' is not true or false"),
         ("way=up", "'up' is not one of near, far"),

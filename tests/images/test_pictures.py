@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from mimic.images.decode import BrokenImageError
-from mimic.images.pictures import Pictures, decoders, printable
+from mimic.images.pictures import Pictures, decoders
 
 
 def levels(count: int, broken: tuple[int, ...] = ()) -> Pictures:
@@ -50,19 +50,6 @@ def test_subset_keeps_titles_and_labels_beside_their_pictures():
 
 def test_subset_is_not_decided_by_the_files_alone():
     assert replace(levels(2), files=list).subset([1]).files is None
-
-
-@pytest.mark.parametrize(
-    ("title", "shown"),
-    [
-        ("猫 ä.png", "猫 ä.png"),
-        ("a\x1b[2J\n.png", r"a\x1b[2J\n.png"),
-        ("\udcff.png", r"\udcff.png"),
-        ("\u202egnp.exe", r"\u202egnp.exe"),
-    ],
-)
-def test_letters_that_steer_a_terminal_are_spelled_out(title, shown):
-    assert printable(title) == shown
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

@@ -15,13 +15,14 @@ from mimic.benchmark.config import Bench, read_config
 from mimic.benchmark.estimate import estimate_seconds
 from mimic.benchmark.executors import EXECUTORS, Executor
 from mimic.benchmark.grid import Cell, differing, expand
-from mimic.benchmark.lock import LOCK, locked
 from mimic.benchmark.progress import GridProgress
 from mimic.benchmark.schema import check_names
 from mimic.errors import InputError, InterruptedRunError
+from mimic.lock import locked
 from mimic.training.precision import open_fabric
 
 WORK, LOGS, ESTIMATES, CONTROLS = "work", "logs", "estimates.json", "controls"
+LOCK = "bench.lock"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,7 @@ def run_bench(
     if isinstance(executor, str):
         check_names([executor], EXECUTORS, "executor", "mimic bench")
         executor = EXECUTORS[executor](workers, folder / LOGS, cluster)
-    with locked(folder):
+    with locked(folder / LOCK, "mimic bench"):
         cards = _known_cards(cells, folder)
         outlook = _outlook(cells, cards, executor, retry_failed=retry_failed)
         try:

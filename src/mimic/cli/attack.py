@@ -109,6 +109,7 @@ class Attack(Command):
         clean = self.network.open(self.encoder)
         original = Path(str(clean.origin.path)) if clean.origin else None
         drop_in = _drop_in_path(original, out)
+        self._check_places(out, drop_in)
         started = time.monotonic()
         with output_folder(out.parent):
             images = self.sample.open(
@@ -125,7 +126,7 @@ class Attack(Command):
                 digest = save_encoder(result.encoder, out, extra={"attack": settings})
                 if drop_in is not None and original is not None:
                     _write_drop_in(result.encoder, original, drop_in)
-        poisoned = self._write_poisoned(attack, result)
+                poisoned = self._write_poisoned(attack, result)
         data = {
             "encoder": str(out),
             "sha256": digest,
@@ -143,6 +144,18 @@ class Attack(Command):
             "sanity": sanity,
         }
         return Result(data=data, show=lambda console: _show(console, data))
+
+    def _check_places(self, out: Path, drop_in: Path | None) -> None:
+        """Refuse what would only be refused after the training, and what is somebody else's."""
+        from mimic.images.writing import check_place
+
+        if self.poisoned is not None:
+            check_place(self.poisoned)
+        if drop_in is not None and drop_in.exists() and not out.exists():
+            raise InputError(
+                f"'{drop_in}' is there, without a '{out.name}' that an attack has left beside it, "
+                "and would be overwritten; choose another --out"
+            )
 
     def _attack(self, images: "ImageSet") -> "AnyAttack":
         from mimic.attacks import ATTACKS

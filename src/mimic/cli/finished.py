@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from mimic.cli.output import say
-from mimic.cli.runs import differing
+from mimic.cli.runs import differing, is_run_of
 from mimic.errors import InputError
 from mimic.files import sha256
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mimic.defenses import Defense
 
 _MANIFEST = "manifest.json"
+ENCODER_FILE = "encoder.safetensors"
+_PAGES = {"report": "report.html", "facts": "report.json", "card": "README.md"}
 
 
 def finished_report(
@@ -44,11 +46,33 @@ def finished_report(
         )
     if not resume:
         return None
-    files = _files(folder, manifest["output"])
+    files = _files(folder, manifest)
     if files is None:
         return None
     say("note", f"'{folder}' is finished; nothing was done")
     return {**files, "manifest": str(path), **_pages(folder), **manifest["report"]}
+
+
+def check_unclaimed(folder: Path, checkpoints: Path, original: Path | None) -> None:
+    """Check that nothing of somebody else would be overwritten.
+
+    Args:
+        folder: where results go; without a manifest it holds none yet.
+        checkpoints: where those of an unfinished purification are.
+        original: the file that came in, whose name the drop-in has.
+
+    Raises:
+        InputError: a file with the name of a result is there.
+    """
+    if (folder / _MANIFEST).exists() or is_run_of(checkpoints, "purify"):
+        return
+    names = [*_PAGES.values(), ENCODER_FILE, *([] if original is None else [original.name])]
+    for name in names:
+        if (folder / name).exists():
+            raise InputError(
+                f"'{folder}' holds '{name}', which is not of a purification and would be "
+                "overwritten; choose another folder"
+            )
 
 
 def recorded_defense(source: str) -> "Defense":
@@ -81,32 +105,35 @@ def recorded_defense(source: str) -> "Defense":
 
 def _pages(folder: Path) -> dict[str, str | None]:
     """What people read, by its key in the JSON; None for what is no longer there."""
-    names = {"report": "report.html", "facts": "report.json", "card": "README.md"}
     return {
         key: str(folder / name) if (folder / name).is_file() else None
-        for key, name in names.items()
+        for key, name in _PAGES.items()
     }
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if manifest["settings"]["command"] == "purify" and manifest["report"]["attempts"][-1]:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        last = manifest["report"]["attempts"][-1]["settings"]
+        if manifest["settings"]["command"] == "purify" and isinstance(last, dict):
             return manifest
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         pass
     raise InputError(
         f"'{path.parent}' holds a {_MANIFEST} that is not of 'mimic purify'; choose another folder"
     )
 
 
-def _files(folder: Path, output: Mapping[str, Any]) -> dict[str, Any] | None:
+def _files(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
     """Where the files are and their digests; None where one is missing or was changed."""
-    encoder, drop_in = output["encoder"], output["drop_in"]
-    for entry in filter(None, (encoder, drop_in)):
-        file = folder / entry["file"]
-        if not file.is_file() or sha256(file) != entry["sha256"]:
-            return None
+    try:
+        encoder, drop_in = (manifest["output"][name] for name in ("encoder", "drop_in"))
+        entries = [encoder] if drop_in is None else [encoder, drop_in]
+        intact = all(sha256(folder / entry["file"]) == entry["sha256"] for entry in entries)
+    except (OSError, LookupError, TypeError):
+        return None
+    if not intact:
+        return None
     return {
         "encoder": str(folder / encoder["file"]),
         "sha256": encoder["sha256"],

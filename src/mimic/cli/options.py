@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from rich.console import Console
 from tyro.conf import Positional, UseAppendAction, arg
+from tyro.constructors import PrimitiveConstructorSpec
 
 from mimic.cli.output import Result, line, note_skipped
 from mimic.errors import InputError
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from mimic.images.imageset import ImageSet
     from mimic.training import Trainer
 
+_SEEDS = 2**31
+"""Every library takes smaller ones."""
+_DIGITS = 20
 EncoderSource = Annotated[Positional[str], arg(metavar="ENC")]
 Source = Annotated[str, arg(metavar="SRC")]
 Epochs = Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the method's)")]
@@ -26,7 +30,25 @@ Settings = Annotated[
     UseAppendAction[tuple[str, ...]],
     arg(metavar="FIELD=VALUE", help_behavior_hint="(default: the method's)"),
 ]
-Seed = Annotated[int, arg(metavar="N")]
+
+
+def _seed(texts: list[str]) -> int:
+    text = texts[0]
+    if not text.isdecimal() or (value := int(text[:_DIGITS])) >= _SEEDS:
+        raise ValueError(f"a seed is a whole number from 0 to {_SEEDS - 1}, not '{text}'")
+    return value
+
+
+Seed = Annotated[
+    int,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="N",
+        instance_from_str=_seed,
+        is_instance=lambda value: isinstance(value, int),
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
 OutputFile = Annotated[str, arg(metavar="FILE")]
 Folder = Annotated[str, arg(metavar="DIR")]
 

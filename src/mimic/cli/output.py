@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mimic.errors import RunError
+from mimic.text import printable
 
 _NAMED_AT_MOST = 10
 
@@ -77,7 +78,7 @@ def say(kind: str, text: str) -> None:
     """
     if kind != "error" and not speaks():
         return
-    print(f"mimic: {kind}: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    print(f"mimic: {kind}: {printable(' '.join(text.split()))}", file=sys.stderr, flush=True)
 
 
 def note_skipped(skipped: Sequence[str], name: str) -> None:
@@ -91,8 +92,8 @@ def note_skipped(skipped: Sequence[str], name: str) -> None:
 
 
 def line(console: Console, text: str = "") -> None:
-    """A line for people, as it is: no markup, and paths are never broken."""
-    console.print(text, markup=False, soft_wrap=True)
+    """A line for people: no markup, paths are never broken, and nothing steers the terminal."""
+    console.print(printable(text), markup=False, soft_wrap=True)
 
 
 def table(*columns: str) -> Table:

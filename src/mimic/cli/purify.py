@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
-from mimic.cli.finished import finished_report
+from mimic.cli.finished import check_unclaimed, finished_report
 from mimic.cli.network import EncoderOptions
 from mimic.cli.options import (
     EncoderSource,
@@ -118,6 +118,7 @@ class Purify(Command):
             data = on_first(lambda: finished_report(out, settings, resume=self.resume))
             if data is None:
                 folder = out / _CHECKPOINTS
+                on_first(lambda: check_unclaimed(out, folder, original))
                 enter_first(stack, run_folder(folder, settings, resume=self.resume))
                 data = self._purify(suspect, defense, images, original, settings, folder)
         report = data

@@ -10,6 +10,7 @@ from typing import Any
 from mimic.cli.output import say
 from mimic.errors import InputError
 from mimic.files import ensure_folder, write_json
+from mimic.lock import locked
 
 _RECORD = "settings.json"
 
@@ -49,29 +50,36 @@ def optional_folder(folder: str | None) -> Iterator[Path | None]:
 def run_folder(folder: Path, settings: Mapping[str, Any], *, resume: bool) -> Iterator[Path]:
     """A folder for the checkpoints of one run.
 
-    It is removed when the block ends well, and also when it fails without a checkpoint.
+    It is removed when the block ends well, and also when it fails without a checkpoint. Where it is
+    a link, the folder that it leads to is emptied instead. Nobody else can have it meanwhile.
 
     Args:
         folder: where; created.
-        settings: plain values that must be the same when the run is resumed.
+        settings: plain values that must be the same when the run is resumed; `command` is one.
         resume: keep what is there.
 
     Raises:
-        InputError: the folder cannot be written or holds something else, or the run in it had
-            other settings.
+        InputError: the folder cannot be written, holds something else or is in use by another run,
+            or the run in it had other settings.
     """
-    _check(folder, settings, resume=resume)
-    if not resume and folder.exists():
-        shutil.rmtree(folder)
-    ensure_folder(folder)
-    write_json(folder / _RECORD, settings)
-    try:
-        yield folder
-    except BaseException:
-        if not any(folder.glob("*.ckpt")):
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
+    with locked(folder.with_name(f"{folder.name}.lock"), f"mimic {settings['command']}"):
+        _check(folder, settings, resume=resume)
+        if not resume:
+            _empty(folder)
+        ensure_folder(folder)
+        write_json(folder / _RECORD, settings)
+        try:
+            yield folder
+        except BaseException:
+            if not any(folder.glob("*.ckpt")):
+                _empty(folder)
+            raise
+        _empty(folder)
+
+
+def is_run_of(folder: Path, command: str) -> bool:
+    """Whether checkpoints of a command are in a folder."""
+    return (_recorded(folder / _RECORD) or {}).get("command") == command
 
 
 def differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
@@ -84,11 +92,22 @@ def differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     )
 
 
+def _empty(folder: Path) -> None:
+    """Remove a folder with all that is in it; of one that is a link, what is in it."""
+    if folder.is_symlink():
+        for path in folder.iterdir():
+            _empty(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _check(folder: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"'{folder}' is where checkpoints go, but it is a file; move it away")
+    if not folder.exists() or not any(folder.iterdir()):
         return
     found = _recorded(folder / _RECORD)
-    if found is None:
+    if found is None or found.get("command") != settings["command"]:
         raise InputError(
             f"'{folder}' is where checkpoints go, but it holds something else; move it away"
         )

@@ -1,5 +1,6 @@
 """FIELD=VALUE on the command line: from text to a setting of an attack or a defence."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from types import NoneType, UnionType
@@ -84,8 +85,14 @@ def _read(value: str, kind: Any) -> Any:
             raise ValueError(value)
         return value
     if get_origin(kind) is tuple:
-        return tuple(float(part) for part in value.split(","))
-    return kind(value)
+        return tuple(_finite(part) for part in value.split(","))
+    return _finite(value) if kind is float else kind(value)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(text)
+    return value
 
 
 def _describe(kind: Any) -> str:

@@ -11,7 +11,8 @@ from mimic.images.archive import Archive, open_archive
 from mimic.images.decode import BrokenImageError, decode
 from mimic.images.folder import is_image
 from mimic.images.labels import Labels, labels_from_folders, labels_from_text
-from mimic.images.pictures import Pictures, printable
+from mimic.images.pictures import Pictures
+from mimic.text import printable
 
 _CLASS = ".cls"
 _LONGEST_CLASS = 256

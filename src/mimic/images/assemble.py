@@ -14,7 +14,8 @@ from mimic.errors import InputError, RunError
 from mimic.images.decode import BrokenImageError, Size, fit
 from mimic.images.imageset import ImageSet
 from mimic.images.index import Index, build_index, known_index
-from mimic.images.pictures import Pictures, decoders, printable
+from mimic.images.pictures import Pictures, decoders
+from mimic.text import printable
 
 MAX_BROKEN_SHARE = 0.1
 """More broken pictures than this share, and the source is refused rather than cleaned."""

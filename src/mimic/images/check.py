@@ -14,7 +14,8 @@ from mimic.images.assemble import name_broken
 from mimic.images.decode import Size
 from mimic.images.index import build_index
 from mimic.images.perceptual import THUMBNAIL, similar_pairs, thumbnail
-from mimic.images.pictures import Pictures, printable
+from mimic.images.pictures import Pictures
+from mimic.text import printable
 
 Groups = tuple[tuple[str, ...], ...]
 

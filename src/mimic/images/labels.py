@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mimic.errors import InputError
-from mimic.images.pictures import printable
+from mimic.text import printable
 
 _SPLIT_NAMES = frozenset({"train", "test", "val", "valid", "validation"})
 _WHOLE_NUMBER = re.compile(r"-?\d{1,9}")

@@ -23,7 +23,7 @@ class Pictures:
         count: number of pictures.
         picture: takes 0 to count - 1, gives an RGB picture of any size or raises
             BrokenImageError; called from several threads.
-        title: the name of a picture as the source spells it; see `printable`.
+        title: the name of a picture as the source spells it; see `mimic.text.printable`.
         name: the name of the source in messages.
         labels: class of each picture, shape (count,), or None.
         class_names: names of the classes where the source knows them.
@@ -76,11 +76,6 @@ class Pictures:
         for _ in decoders().map(work, range(0, self.count, _CHUNK)):
             pass
         return dict(sorted(broken.items()))
-
-
-def printable(title: str) -> str:
-    """A title that was found in a file, without characters that would steer a terminal."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in title)
 
 
 @cache

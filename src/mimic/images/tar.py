@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mimic.errors import InputError
-from mimic.images.pictures import printable
+from mimic.text import printable
 
 _BLOCK = 512
 _LONGEST_HEADER = 1 << 20

@@ -51,6 +51,20 @@ def write_images(
     return path / MANIFEST
 
 
+def check_place(path: str | Path) -> None:
+    """Check that images can be written to a place, as far as that can be told before.
+
+    Args:
+        path: a file that ends in `.npz`, or a new or empty folder.
+
+    Raises:
+        InputError: the folder holds something, or is a file.
+    """
+    path = Path(path).expanduser()
+    if path.suffix != ".npz" and path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise InputError(f"'{path}' holds something already; choose another folder")
+
+
 def _write_archive(images: ImageSet, path: Path) -> None:
     shape = (len(images), *images.size, 3)
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
@@ -71,8 +85,7 @@ def _write_folder(images: ImageSet, folder: Path, manifest: dict[str, Any] | Non
             f"the images '{images.name}' have labels, which a folder of numbered files does not "
             "keep; write an .npz file, or the images without labels"
         )
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise InputError(f"'{folder}' holds something already; choose another folder")
+    check_place(folder)
     digits = max(6, len(str(len(images) - 1)))
     unfinished = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
     try:

@@ -32,6 +32,7 @@ from mimic.report.dossier.neighbours import neighbours
 from mimic.report.dossier.triggers import examples
 from mimic.report.dossier.views import View, feature_maps, view
 from mimic.report.pictures import data_uri, thumbnail
+from mimic.text import printable
 from mimic.training import Trainer
 from mimic.verification.verify import Verification
 
@@ -177,18 +178,13 @@ def _subject(role: Role, encoder: Encoder, views: list[View], context: Context) 
     name, digest = context.files.get(role, (name, digest))
     return Subject(
         role=role,
-        name=_printable(name or encoder.architecture or "an encoder in memory"),
+        name=printable(name or encoder.architecture or "an encoder in memory"),
         sha256=digest,
         architecture=encoder.architecture,
         image_size=encoder.image_size,
         dimension=next(seen.clean.shape[1] for seen in views if seen.role == role),
         parameters=sum(parameter.numel() for parameter in encoder.backbone.parameters()),
     )
-
-
-def _printable(name: str) -> str:
-    """The name of a file may hold bytes that are no text."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _changed(changes: Sequence[Change], images: ImageSet) -> Changed | None:
