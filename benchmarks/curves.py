@@ -22,6 +22,7 @@ from mimic.encoders.encoder import Encoder
 from mimic.encoders.loading import load_encoder
 from mimic.files import ensure_folder, write_json
 from mimic.images.source import open_images
+from mimic.seeds import seed_of
 from mimic.training import History, Objective, Plan, Trainer
 from mimic.training.objective import Data
 from mimic.zoo import read_zoo
@@ -81,7 +82,7 @@ def main() -> None:
     card = read_zoo(ZOO)[MEMBER]
     suspect = load_encoder(SUSPECT)
     source = open_images(f"{DATA}/{IMAGES}", size=suspect.image_size)
-    images = source.sample(count=CLEAN_IMAGES, seed=0)
+    images = source.sample(count=CLEAN_IMAGES, seed=seed_of("defender", 0))
     ensure_folder(RESULTS)
     for name in asked.variants or WATCHED:
         path, defense = RESULTS / f"{name}.json", VARIANTS[name]

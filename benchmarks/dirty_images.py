@@ -29,6 +29,7 @@ from mimic.encoders.export import save_encoder
 from mimic.encoders.loading import load_encoder
 from mimic.files import sha256, write_json
 from mimic.images.imageset import ImageSet
+from mimic.seeds import seed_of
 from mimic.training import Trainer
 
 RESULTS, RUNS = (
@@ -61,7 +62,7 @@ SETTINGS = {
 
 def defenders_images(setting: Setting, count: int, seed: int) -> tuple[ImageSet, Tensor]:
     """So many random images, the trigger on a random share of them; and which of them these are."""
-    drawn = reference.images(setting.source).sample(count=count, seed=seed)
+    drawn = reference.images(setting.source).sample(count=count, seed=seed_of("defender", seed))
     dirty = round(count * setting.dirty_share)
     chosen = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:dirty]
     if dirty == 0:

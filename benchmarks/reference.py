@@ -37,6 +37,7 @@ from mimic.files import sha256, write_json
 from mimic.images.imageset import ImageSet
 from mimic.images.source import open_images
 from mimic.pretraining.simclr import SimClr
+from mimic.seeds import seed_of
 from mimic.training import Trainer
 from mimic.zoo import Card, Task
 from mimic.zoo.members import measure as judge
@@ -193,7 +194,8 @@ def trained(variant: str, seed: int, trainer: Trainer) -> tuple[Path, dict[str, 
     purified_file, facts_file = folder / "purified.safetensors", folder / "facts.json"
     if facts_file.exists():
         return purified_file, json.loads(facts_file.read_text())
-    clean_images = images("cifar10:train").sample(count=CLEAN_IMAGES, seed=seed)
+    chosen = seed_of("defender", seed)
+    clean_images = images("cifar10:train").sample(count=CLEAN_IMAGES, seed=chosen)
     defense = VARIANTS[variant].with_settings(seed=seed)
     environment = replace(trainer, folder=folder / "training", resume=True)
     started = time.monotonic()

@@ -35,6 +35,7 @@ from mimic.encoders.loading import load_encoder
 from mimic.files import sha256, write_json
 from mimic.images.imageset import ImageSet
 from mimic.images.source import open_images
+from mimic.seeds import seed_of
 from mimic.training import Trainer
 from mimic.verification.doors import OldDoor
 from mimic.verification.rule import Evidence, decide
@@ -171,7 +172,7 @@ def known_suspects() -> dict[str, Path]:
 def unseen(source: str, used: int, seed: int, size: int | None) -> ImageSet:
     """Images of the same source that the purification did not get."""
     images = open_images(f"{DATA}/{source}", size=size).unlabelled()
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed_of("defender", seed))
     order = torch.randperm(len(images), generator=generator)  # as `ImageSet.sample` draws them
     return replace(images.subset(order[used : used + IMAGES]), name=source)
 

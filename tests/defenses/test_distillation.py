@@ -29,6 +29,7 @@ from mimic.losses import (
 )
 from mimic.losses.anchors import channel_divergence_as_coded
 from mimic.losses.correlation import correlation_as_coded
+from mimic.seeds import seed_of
 from mimic.training import Trainer
 
 from .support import Watch, frozen, identical, images, resnet, state
@@ -170,7 +171,7 @@ def test_every_way_trains_a_model_of_tokens(way, as_coded):
     watch = Watch()
     defense = Distillation(way=way, as_coded=as_coded, epochs=1)
     result = defense(suspect, images(), trainer=watch)
-    assert not identical(state(result.encoder), state(suspect.reinitialized(0)))
+    assert not identical(state(result.encoder), state(suspect.reinitialized(seed_of("student", 0))))
     assert [training.name for training in watch.seen] == [
         f"distill-{way}" + ("-as-coded" if as_coded else "")
     ]
@@ -244,7 +245,9 @@ def test_a_fine_tuned_teacher_is_trained_first_and_differs_from_the_suspect():
 def test_a_fine_tuned_teacher_leaves_the_student_its_random_start():
     defense = Distillation(way="at", epochs=0, teacher="fine-tuned", teacher_epochs=1)
     student = defense(resnet(), images(), trainer=Watch()).encoder
-    assert identical(state(student.backbone), state(resnet().reinitialized(0).backbone))
+    assert identical(
+        state(student.backbone), state(resnet().reinitialized(seed_of("student", 0)).backbone)
+    )
 
 
 def test_anchors_are_frozen():

@@ -15,6 +15,7 @@ from mimic.evaluation.evaluate import Evaluation, evaluate
 from mimic.files import ensure_folder, sha256, write_json
 from mimic.images.imageset import ImageSet
 from mimic.images.source import open_images
+from mimic.seeds import seed_of
 from mimic.training import Trainer
 from mimic.zoo.members import aim, member_trigger, open_task
 
@@ -23,7 +24,7 @@ def clean_images(cell: Cell, size: int | None) -> ImageSet:
     """The clean images of a cell; a sample is held in memory without the set it comes from."""
     scenario = cell.scenario
     chosen = open_images(scenario.locate(scenario.images), size=size).sample(
-        ratio=cell.ratio, count=cell.count, seed=cell.defense.seed
+        ratio=cell.ratio, count=cell.count, seed=seed_of("defender", cell.defense.seed)
     )
     if chosen.streamed or cell.ratio == 1:
         return chosen

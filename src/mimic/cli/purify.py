@@ -95,6 +95,7 @@ class Purify(Command):
     def run(self) -> Result:
         """Purify and write the results."""
         from mimic.encoders.export import check_destination
+        from mimic.seeds import seed_of
         from mimic.training.processes import on_first
 
         self._check()
@@ -109,7 +110,8 @@ class Purify(Command):
         with ExitStack() as stack:
             if not self.hardware.dry_run:
                 enter_first(stack, output_folder(out))
-            images = self.sample.open(self.images, size=suspect.image_size, seed=self.seed)
+            chosen = seed_of("defender", self.seed)
+            images = self.sample.open(self.images, size=suspect.image_size, seed=chosen)
             if self.hardware.dry_run:
                 return self.hardware.rehearse(
                     suspect, images, lambda trainer: defense(suspect, images, trainer=trainer)

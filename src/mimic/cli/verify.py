@@ -13,6 +13,7 @@ from mimic.cli.output import Command, Result, line, table
 from mimic.cli.references import References, calibration_by
 from mimic.cli.respell import respell
 from mimic.cli.runs import optional_folder
+from mimic.seeds import seed_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,8 @@ class Verify(Command):
 
         with optional_folder(self.out) as folder:
             before, after = self.network.open(self.before), self.network.open(self.after)
-            images = self.sample.open(self.images, size=before.image_size, seed=self.seed)
+            chosen = seed_of("judge", self.seed)
+            images = self.sample.open(self.images, size=before.image_size, seed=chosen)
             trainer = self.hardware.trainer()
             calibration = calibration_by(
                 self.reference,

@@ -24,6 +24,7 @@ from mimic.images.imageset import ImageSet
 from mimic.images.pixels import to_unit_range
 from mimic.losses.clone import clone_loss
 from mimic.losses.gram import gram_loss
+from mimic.seeds import seed_of
 from mimic.training import Objective, Plan, Trainer
 from mimic.training.plan import mix_seed
 
@@ -104,7 +105,7 @@ def forget(encoder: Encoder, rates: Mapping[str, float], *, seed: int) -> None:
     Raises:
         InputError: a module cannot be reset (see `Encoder.reinitialized`).
     """
-    fresh = dict(encoder.reinitialized(seed).backbone.named_parameters())
+    fresh = dict(encoder.reinitialized(seed_of("student", seed)).backbone.named_parameters())
     # A stream of its own: what is drawn must not tell which entries are replaced by it.
     generator = torch.Generator().manual_seed(mix_seed(seed, 0))
     own = dict(encoder.backbone.named_parameters())

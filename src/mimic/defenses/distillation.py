@@ -33,6 +33,7 @@ from mimic.losses.pkt import transfer_loss
 from mimic.losses.relational import relational_loss
 from mimic.losses.similarity import similarity_loss
 from mimic.pretraining.simclr import SimClrObjective
+from mimic.seeds import seed_of
 from mimic.training import Trainer
 from mimic.training.randomness import seeded
 
@@ -169,7 +170,7 @@ class Distillation(Defense):
 
     def run(self, suspect: Encoder, images: ImageSet, trainer: Trainer) -> Purification:
         """Fine-tune the teacher if asked to, then distil."""
-        student = suspect.reinitialized(self.seed)
+        student = suspect.reinitialized(seed_of("student", self.seed))
         teacher = suspect
         if self.teacher == "fine-tuned":
             tuning = FineTune(

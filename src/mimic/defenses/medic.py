@@ -25,6 +25,7 @@ from mimic.images.pixels import to_unit_range
 from mimic.losses.clone import clone_loss
 from mimic.losses.maps import as_map
 from mimic.pretraining.simclr import SimClrObjective
+from mimic.seeds import seed_of
 from mimic.training import Plan, Trainer
 from mimic.training.randomness import seeded
 
@@ -277,7 +278,7 @@ class Medic(Defense):
 
     def run(self, suspect: Encoder, images: ImageSet, trainer: Trainer) -> Purification:
         """The student starts from random weights."""
-        student = suspect.reinitialized(self.seed)
+        student = suspect.reinitialized(seed_of("student", self.seed))
         teacher = suspect.requires_grad_(False)
         with seeded(self.seed):
             objective = MedicObjective(

@@ -37,6 +37,7 @@ from mimic.information.features import stage_names
 from mimic.information.localize import localize
 from mimic.losses.clone import clone_loss
 from mimic.losses.stage import stage_loss
+from mimic.seeds import seed_of
 from mimic.training import Objective, Plan, Trainer
 
 
@@ -222,9 +223,10 @@ class Mimic(Defense):
         )
 
     def _student(self, suspect: Encoder, images: ImageSet) -> Encoder:
+        seed = seed_of("student", self.seed)
         if self.student is None:
-            return suspect.reinitialized(self.seed)
-        return student_of(suspect, self.student, size=images.size, seed=self.seed)
+            return suspect.reinitialized(seed)
+        return student_of(suspect, self.student, size=images.size, seed=seed)
 
 
 def _without_crowds(suspect: Encoder, images: ImageSet, *, seed: int, trainer: Trainer) -> ImageSet:

@@ -23,6 +23,7 @@ from mimic.information.published import published_localize
 from mimic.losses.attention import attention_loss
 from mimic.losses.clone import clone_loss
 from mimic.pretraining.simclr import SimClrObjective
+from mimic.seeds import seed_of
 from mimic.training import Trainer
 from mimic.training.randomness import seeded
 
@@ -98,7 +99,7 @@ class PublishedMimic(Defense):
 
     def run(self, suspect: Encoder, images: ImageSet, trainer: Trainer) -> Purification:
         """Measure, weigh, distil."""
-        student = suspect.reinitialized(self.seed)
+        student = suspect.reinitialized(seed_of("student", self.seed))
         if self.measured_on == "student":
             found = published_localize(
                 student, images, epochs=self.information_epochs, seed=self.seed, trainer=trainer

@@ -6,6 +6,7 @@ from mimic.defenses.base import Defense, Purification
 from mimic.encoders.encoder import Encoder
 from mimic.images.imageset import ImageSet
 from mimic.pretraining.simclr import SimClrObjective
+from mimic.seeds import seed_of
 from mimic.training import Plan, Trainer
 from mimic.training.randomness import seeded
 
@@ -28,7 +29,7 @@ class FromScratch(Defense):
 
     def run(self, suspect: Encoder, images: ImageSet, trainer: Trainer) -> Purification:
         """The suspect gives its architecture and nothing else."""
-        student = suspect.reinitialized(self.seed)
+        student = suspect.reinitialized(seed_of("student", self.seed))
         with seeded(self.seed):
             objective = SimClrObjective(student, images.size)
         plan = Plan(

@@ -10,6 +10,7 @@ from mimic.detection.scan import FEWEST_IMAGES, Scan, scan
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.images.imageset import ImageSet
+from mimic.seeds import seed_of
 from mimic.training import Trainer
 from mimic.verification.canary import Canary, measure_canary
 from mimic.verification.doors import OldDoor, measure_old_door
@@ -105,7 +106,8 @@ def verify(
     started = time.monotonic()
     trainer = replace(trainer or Trainer(progress=True), folder=None, resume=False)
     quiet = replace(trainer, progress=False)
-    some = images.sample(count=min(len(images), _MOST_IMAGES), seed=seed).unlabelled()
+    chosen = seed_of("judge", seed)
+    some = images.sample(count=min(len(images), _MOST_IMAGES), seed=chosen).unlabelled()
     half = len(some) // 2
     searched, judges = some.subset(range(half)), some.subset(range(half, len(some)))
     scan_before = scan_before or scan(
