@@ -20,6 +20,7 @@ from mimic.errors import InputError
 from mimic.images.imageset import ImageSet
 from mimic.losses.clone import clone_loss
 from mimic.losses.gram import gram_loss
+from mimic.seeds import seed_of
 
 from .support import OwnNetwork, Watch, identical, images, resnet, state
 
@@ -152,7 +153,7 @@ def test_rates_of_zero_give_the_suspect_back():
 
 def test_replaced_entries_are_those_of_a_fresh_network_and_all_others_stay():
     encoder, before = resnet(), state(resnet().backbone)
-    fresh = state(resnet().reinitialized(5).backbone)
+    fresh = state(resnet().reinitialized(seed_of("student", 5)).backbone)
     forget(encoder, {"layer2.0.conv1.weight": 0.5}, seed=5)
     after = state(encoder.backbone)
     name = "layer2.0.conv1.weight"
@@ -165,7 +166,7 @@ def test_replaced_entries_are_those_of_a_fresh_network_and_all_others_stay():
 def test_a_rate_of_one_replaces_all():
     encoder = resnet()
     forget(encoder, {"conv1.weight": 1.0}, seed=5)
-    fresh = resnet().reinitialized(5).backbone.conv1.weight
+    fresh = resnet().reinitialized(seed_of("student", 5)).backbone.conv1.weight
     assert torch.equal(encoder.backbone.conv1.weight, fresh)
 
 
