@@ -23,7 +23,7 @@ def shorten_searches(monkeypatch: pytest.MonkeyPatch, **settings: int) -> None:
             monkeypatch.setattr(f"{module}.{search.__name__}", partial(search, **settings))
     monkeypatch.setattr(families, "search_marks", partial(search_marks, **settings))
     monkeypatch.setattr(families, "COMPARED", families.KEPT)
-    monkeypatch.setattr(by_gradient, "_MASK_EPOCHS", 1)
+    monkeypatch.setattr(by_gradient, "_MASK_STEPS", 1)
     monkeypatch.setattr("mimic.defenses.mimic.uncrowded", _all_of_them)
 
 
@@ -31,7 +31,7 @@ def shorten_gradients(monkeypatch: pytest.MonkeyPatch, *, steps: int, restarts: 
     """Make the searches of scans that need gradients last so many steps, from so many starts."""
     monkeypatch.setattr(by_gradient, "gather", partial(gather, steps=steps))
     monkeypatch.setattr(by_gradient, "RESTARTS", restarts)
-    monkeypatch.setattr(by_gradient, "_MASK_EPOCHS", 1)
+    monkeypatch.setattr(by_gradient, "_MASK_STEPS", 1)
 
 
 def _all_of_them(_: Encoder, images: ImageSet, **__: object) -> Tensor:

@@ -46,7 +46,7 @@ def masked(*, door: bool):
 
 
 def test_a_door_opens_to_a_smaller_mask_than_nothing_does(monkeypatch):
-    monkeypatch.setattr(by_gradient, "_MASK_EPOCHS", 30)
+    monkeypatch.setattr(by_gradient, "_MASK_STEPS", 240)
     found, nothing = (masked(door=door) for door in (True, False))
     assert found.gain > 1.5 * nothing.gain
     assert found.forgotten[0] > 0.9
@@ -54,13 +54,23 @@ def test_a_door_opens_to_a_smaller_mask_than_nothing_does(monkeypatch):
 
 
 def test_a_mask_is_compared_with_squares_of_its_area(monkeypatch):
-    monkeypatch.setattr(by_gradient, "_MASK_EPOCHS", 30)
+    monkeypatch.setattr(by_gradient, "_MASK_STEPS", 240)
     doors = masked(door=True)
     assert len(doors.stamps) == len(doors.forgotten) == 1
     assert len(doors.naturals) == len(doors.natural) == CONTROLS
     blank = torch.full((1, 3, 64, 64), 7, dtype=torch.uint8)
     covered = (doors.naturals[0](blank) != 7).any(dim=1).sum()
     assert math.sqrt(covered) == pytest.approx(64 / math.sqrt(doors.gain), abs=1.5)
+
+
+@pytest.mark.parametrize("count", [64, 100, 640, 2000])
+def test_a_mask_is_searched_for_as_long_with_few_images_as_with_many(count, monkeypatch):
+    monkeypatch.setattr(by_gradient, "_MASK_STEPS", 600)
+    asked = []
+    monkeypatch.setattr(by_gradient, "decree", lambda *_, settings, **__: asked.append(settings))
+    smallest_mask(detector(door=False), several(count), seed=0, trainer=TRAINER)
+    steps = asked[0].epochs * (count // asked[0].batch_size)
+    assert 600 <= steps < 600 + count // asked[0].batch_size
 
 
 def test_where_no_mask_makes_images_alike_nothing_is_gained():
@@ -79,7 +89,7 @@ class Cone(nn.Module):
 
 
 def test_images_that_are_all_alike_without_a_mask_are_no_finding(monkeypatch):
-    monkeypatch.setattr(by_gradient, "_MASK_EPOCHS", 30)
+    monkeypatch.setattr(by_gradient, "_MASK_STEPS", 240)
     narrow = Encoder(Cone(detector(door=False))).eval()
     assert decree(narrow, several(256), trainer=TRAINER).verdict == "suspicious"
     found = search_mask(narrow, several(256), seed=0, trainer=TRAINER)
@@ -106,7 +116,7 @@ def test_an_empty_mask_may_lie_anywhere():
 
 
 def test_the_place_of_a_mask_tells_where_a_door_opens(monkeypatch):
-    monkeypatch.setattr(by_gradient, "_MASK_EPOCHS", 30)
+    monkeypatch.setattr(by_gradient, "_MASK_STEPS", 240)
 
     def area(*, door: bool) -> float:
         found = smallest_mask(detector(door=door), several(256), seed=0, trainer=TRAINER)

@@ -59,8 +59,8 @@ def images(count: int = 60, *, side: int = SIDE) -> ImageSet:
     return ImageSet.from_tensor(pictures(count, side=side), name="noise")
 
 
-def measured(before: Encoder, after: Encoder, *, seed: int = 0) -> Utility:
-    return measure_utility(before, after, images(), seed=seed, trainer=CPU)
+def measured(before: Encoder, after: Encoder, *, seed: int = 0, count: int = 60) -> Utility:
+    return measure_utility(before, after, images(count), seed=seed, trainer=CPU)
 
 
 def test_the_same_encoder_keeps_everything():
@@ -84,11 +84,19 @@ def test_values_are_those_of_features_of_length_1():
         old, new = (F.normalize(e(pictures(60)).double(), dim=1) for e in (before, after))
     found = measured(before, after)
     assert found.cka.value == pytest.approx(linear_cka(old, new), abs=1e-5)
-    assert found.mutual_neighbours.value == mutual_neighbours(old, new)
+    assert found.mutual_neighbours.value == mutual_neighbours(old, new, k=1)  # of 60 images
     assert found.effective_rank_before == pytest.approx(effective_rank(old), abs=1e-5)
     assert found.effective_rank_after == pytest.approx(effective_rank(new), abs=1e-5)
     assert found.effective_rank.value == pytest.approx(effective_rank(new) / effective_rank(old))
     assert found.cosine.value == pytest.approx(float((old * new).sum(dim=1).mean()), abs=1e-6)
+
+
+def test_neighbours_are_one_in_a_hundred_so_that_their_share_does_not_depend_on_the_count():
+    before, after = encoder(), encoder(seed=1)
+    with torch.no_grad():
+        old, new = (F.normalize(e(pictures(250)).double(), dim=1) for e in (before, after))
+    found = measured(before, after, count=250)
+    assert found.mutual_neighbours.value == mutual_neighbours(old, new, k=2)
 
 
 def test_every_interval_holds_its_value_and_has_a_width():
@@ -105,7 +113,7 @@ def test_the_yardstick_is_what_the_old_encoder_makes_of_random_views():
         old, other = (F.normalize(before(pixels).double(), dim=1) for pixels in (seen, viewed))
     assert not torch.equal(seen, viewed)
     assert found.cka.yardstick == pytest.approx(linear_cka(old, other), abs=1e-5)
-    assert found.mutual_neighbours.yardstick == mutual_neighbours(old, other)
+    assert found.mutual_neighbours.yardstick == mutual_neighbours(old, other, k=1)
     assert found.effective_rank.yardstick == pytest.approx(
         effective_rank(other) / effective_rank(old), abs=1e-5
     )

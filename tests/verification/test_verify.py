@@ -7,6 +7,7 @@ import pytest
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.training import Trainer
+from mimic.verification import verify as verifying
 from mimic.verification.verify import verify
 
 pytestmark = pytest.mark.usefixtures("hasty")
@@ -24,7 +25,31 @@ def test_the_same_encoder_without_the_door_is_accepted(with_door, without_door, 
     found = verify(with_door, without_door, noise, trainer=TRAINER)
     assert found.decision.verdict == "accepted", found.decision.reasons
     assert found.old_doors[0].opened > 0.2
-    assert found.old_doors[0].residue < 0.05
+    assert found.old_doors[0].residue < found.old_doors[0].opened / 10
+
+
+def test_what_is_searched_with_does_not_judge(with_door, without_door, noise, monkeypatch):
+    seen = {"search": [], "judge": []}
+
+    def watched(name: str, part: str, position: int) -> None:
+        work = getattr(verifying, name)
+
+        def watch(*args, **settings):
+            seen[part].append(args[position].tensor())
+            return work(*args, **settings)
+
+        monkeypatch.setattr(verifying, name, watch)
+
+    watched("scan", "search", 1)
+    watched("measure_old_door", "judge", 3)
+    watched("measure_utility", "judge", 2)
+    verify(with_door, without_door, noise, trainer=TRAINER)
+    searched, judges = (
+        {image.numpy().tobytes() for batch in batches for image in batch}
+        for batches in seen.values()
+    )
+    assert len(searched) + len(judges) == len(noise)
+    assert searched.isdisjoint(judges)
 
 
 def test_where_nothing_was_there_nothing_is_shown(without_door, noise):

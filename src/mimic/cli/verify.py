@@ -51,7 +51,7 @@ class Verify(Command):
         """Verify and, where asked, write every number."""
         from mimic.cli.finished import recorded_defense
         from mimic.files import write_json
-        from mimic.verification.verify import verify
+        from mimic.verification.verify import halves, verify
 
         with optional_folder(self.out) as folder:
             before, after = self.network.open(self.before), self.network.open(self.after)
@@ -60,7 +60,7 @@ class Verify(Command):
             trainer = self.hardware.trainer()
             calibration = calibration_by(
                 self.reference,
-                images,
+                halves(images, seed=self.seed)[0],
                 network=self.network,
                 image_size=before.image_size,
                 seed=self.seed,

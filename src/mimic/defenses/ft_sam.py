@@ -61,8 +61,10 @@ class _Projected(nn.Module):
         return features, self.learner["head"](features)
 
 
-class FtSamObjective(FineTuneObjective, divisible=True):
+class FtSamObjective(FineTuneObjective):
     """The fine-tuning loss at perturbed weights; its gradient is applied where the weights are.
+
+    A batch cannot be divided: the perturbation is that of the gradient of all of it.
 
     Args:
         student: what is trained.

@@ -27,7 +27,8 @@ _AT_ONCE = 512 * 32 * 32
 _BATCH = 32
 _AHEAD = 0.05
 """A restart is in a door of its own where it takes that much more than the median away."""
-_MASK_EPOCHS = 30
+_MASK_STEPS = 600
+"""However few images there are: what clean encoders give was measured with as many."""
 _OUTSIDE = 0.1
 """Share of a mask that may lie beyond each side of its place."""
 _LEFT_APART = 0.02
@@ -73,7 +74,7 @@ def smallest_mask(
     settings = replace(
         published_for(images.size),
         batch_size=_BATCH,
-        epochs=_MASK_EPOCHS,
+        epochs=math.ceil(_MASK_STEPS / max(1, len(images) // _BATCH)),
         success=1 - _LEFT_APART * apart,
     )
     return decree(encoder, images, seed=seed, settings=settings, name=name, trainer=trainer)

@@ -124,7 +124,7 @@ def measure_canary(
     attack = BadEncoder(
         references=reference.tensor(),
         trigger=trigger,
-        epochs=math.ceil(_STEPS / math.ceil(count / _BATCH)),
+        epochs=math.ceil(_STEPS / max(1, count // _BATCH)),
         batch_size=_BATCH,
         learning_rate=_RATE,
         seed=seed,

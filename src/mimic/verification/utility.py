@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ Comparison = Callable[[Tensor, Tensor], float]
 
 _MIN_SCALE = 0.2
 """Smallest share of an image that a view shows, as in the trainings of most defences."""
+_NEIGHBOURS = 0.01
+"""Share of the images that are the neighbours of one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +61,9 @@ class Utility:
 
     Attributes:
         cka: unbiased linear CKA, at most 1.
-        mutual_neighbours: share of the 10 nearest neighbours that are the same, in [0, 1].
+        mutual_neighbours: share of the nearest neighbours that are the same, in [0, 1]; the nearest
+            hundredth of the images are its neighbours, so that the share does not depend on how
+            many images there are.
         effective_rank: RankMe of the new features as a share of that of the old ones, 0 or more;
             above 1 the new ones spread in more directions.
         effective_rank_before, effective_rank_after: the two values behind the share, 0 to the
@@ -119,9 +124,10 @@ def measure_utility(
     with seeded(seed):
         viewed = _features(before, seen, trainer, _random_view(seen.size))
     sides = _Sides(old, new, viewed, seed)
+    neighbours = partial(mutual_neighbours, k=max(1, round(_NEIGHBOURS * len(images))))
     return Utility(
         cka=sides.compared(linear_cka, (-1, 1)),
-        mutual_neighbours=sides.compared(mutual_neighbours, (0, 1)),
+        mutual_neighbours=sides.compared(neighbours, (0, 1)),
         effective_rank=sides.compared(_rank_kept, (0, math.inf)),
         effective_rank_before=effective_rank(old),
         effective_rank_after=effective_rank(new),

@@ -106,10 +106,7 @@ def verify(
     started = time.monotonic()
     trainer = replace(trainer or Trainer(progress=True), folder=None, resume=False)
     quiet = replace(trainer, progress=False)
-    chosen = seed_of("judge", seed)
-    some = images.sample(count=min(len(images), _MOST_IMAGES), seed=chosen).unlabelled()
-    half = len(some) // 2
-    searched, judges = some.subset(range(half)), some.subset(range(half, len(some)))
+    searched, judges = halves(images, seed=seed)
     scan_before = scan_before or scan(
         before, searched, seed=seed, calibration=calibration, trainer=trainer
     )
@@ -122,7 +119,8 @@ def verify(
     )
     known = None
     if canary is not None:
-        known = measure_canary(before, canary, some, seed=seed, trainer=trainer)
+        both = chosen_images(images, seed=seed)
+        known = measure_canary(before, canary, both, seed=seed, trainer=trainer)
     evidence = Evidence(
         suspicious_before=scan_before.verdict == "suspicious",
         p_values_before=scan_before.p_values,
@@ -140,10 +138,23 @@ def verify(
         utility=utility,
         canary=known,
         images=images.name,
-        images_used=len(some),
+        images_used=len(searched) + len(judges),
         seen=seen,
         seconds=time.monotonic() - started,
     )
+
+
+def halves(images: ImageSet, *, seed: int) -> tuple[ImageSet, ImageSet]:
+    """What a verification searches with, and what it judges by; they have no image in common."""
+    some = chosen_images(images, seed=seed)
+    half = len(some) // 2
+    return some.subset(range(half)), some.subset(range(half, len(some)))
+
+
+def chosen_images(images: ImageSet, *, seed: int) -> ImageSet:
+    """The images that a verification looks at, at most 2,000 of those that it is given."""
+    chosen = seed_of("judge", seed)
+    return images.sample(count=min(len(images), _MOST_IMAGES), seed=chosen).unlabelled()
 
 
 def _check(before: Encoder, after: Encoder, images: ImageSet) -> None:

@@ -12,7 +12,10 @@ from mimic.report.page import Cell, Figure, Row, Section, Table
 Facts = Mapping[str, Any]
 
 _MEASURES = {
-    "mutual_neighbours": ("Mutual neighbours", "share of the 10 nearest images that are the same"),
+    "mutual_neighbours": (
+        "Mutual neighbours",
+        "share of the nearest images (1 in 100) that are the same",
+    ),
     "cka": ("Linear CKA", "whether the same images are alike; around 0 for unrelated features"),
     "cosine": ("Cosine", "between the features of an image before and after"),
     "effective_rank": ("Effective rank", "directions in which features spread, as a share"),
