@@ -1,5 +1,7 @@
 import os
 import pickle
+import struct
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,34 @@ def test_every_dictionary_of_tensors_is_found(saved):
     content = {"epoch": 3, "model": {"net": WEIGHTS}, "optimizer": {"state": {0: dict(WEIGHTS)}}}
     found = read_checkpoint(saved(content)).state_dicts
     assert list(found) == [("model", "net"), ("optimizer", "state", 0)]
+
+
+def test_a_dictionary_in_two_places_is_found_once(saved):
+    shared = dict(WEIGHTS)
+    found = read_checkpoint(saved({"model": shared, "ema": shared})).state_dicts
+    assert list(found) == [("model",)]
+
+
+def test_dictionaries_that_share_their_parts_are_each_looked_at_once(saved):
+    content = dict(WEIGHTS)
+    for _ in range(40):  # a trillion paths lead to the tensors
+        content = {"a": content, "b": content}
+    assert list(read_checkpoint(saved(content)).state_dicts) == [("a",) * 40]
+
+
+def test_a_dictionary_that_holds_itself_is_found_once(saved):
+    content = dict(WEIGHTS)
+    content["self"] = content
+    assert list(read_checkpoint(saved(content)).state_dicts) == [()]
+
+
+@pytest.mark.parametrize("depth", [65, 300])
+def test_dictionaries_that_are_nested_too_deeply_are_refused(saved, depth):
+    content = dict(WEIGHTS)
+    for _ in range(depth):
+        content = {"a": content}
+    with pytest.raises(InputError, match="more than 64 deep"):
+        read_checkpoint(saved(content))
 
 
 def test_the_hash_is_that_of_the_file(saved):
@@ -116,6 +146,13 @@ def test_what_a_failed_download_leaves_is_named(tmp_path, name, content, message
         read_checkpoint(path)
 
 
+def test_a_safetensors_file_whose_length_is_the_code_of_a_bracket_is_no_web_page(tmp_path):
+    header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(ord("<"))
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + struct.pack("<f", 3))
+    assert read_checkpoint(path).state_dicts[()]["a"].item() == 3
+
+
 @pytest.mark.parametrize("text", ["hello world", "conv1 weights\n1 2 3\n", "{}", "(dp0\n."])
 def test_a_text_file_is_called_a_text_file(tmp_path, text):
     path = tmp_path / "a.pth"
@@ -129,6 +166,28 @@ def test_random_bytes_are_refused(tmp_path):
     path.write_bytes(bytes(range(1, 200)))
     with pytest.raises(InputError, match="is in no format that is known here"):
         read_checkpoint(path)
+
+
+def packed(path):
+    """The same torch file, but compressed."""
+    smaller = path.with_name("packed.pth")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(smaller, "w", zipfile.ZIP_DEFLATED) as new:
+        for member in old.infolist():
+            new.writestr(member.filename, old.read(member))
+    return smaller
+
+
+def test_a_file_that_unpacks_to_far_more_than_its_size_is_not_unpacked(saved, monkeypatch):
+    monkeypatch.setattr("mimic.encoders.checkpoint._MOST_UNPACKED", 1 << 20)
+    with pytest.raises(InputError, match=r"unpack to 4 MiB.*not unpacked"):
+        read_checkpoint(packed(saved({"a": torch.zeros(1 << 20)})))
+
+
+def test_a_torch_file_that_was_compressed_gives_its_tensors(saved, monkeypatch):
+    monkeypatch.setattr("mimic.encoders.checkpoint._MOST_UNPACKED", 0)
+    weights = {"a": torch.arange(1000.0)}
+    found = read_checkpoint(packed(saved(weights))).state_dicts[()]
+    assert torch.equal(found["a"], weights["a"])
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
@@ -162,3 +221,14 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_a_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot read"):
         read_checkpoint(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    path = tmp_path / "a.pth"
+    os.mkfifo(path)
+    writer = os.open(path, os.O_RDWR)  # whoever reads gets zeros, and does not hang this test
+    os.write(writer, bytes(1 << 15))
+    with pytest.raises(InputError, match="a folder, a pipe or a device"):
+        read_checkpoint(path)
+    os.close(writer)

@@ -2,6 +2,8 @@
 
 import pickletools
 import re
+import stat
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,8 @@ from mimic.files import sha256
 
 _HEAD_BYTES = 512
 _FORMATS = "mimic reads .safetensors, .pth and .pt files of tensors"
+_DEEPEST = 64
+_MOST_UNPACKED, _MOST_INFLATION = 1 << 28, 20
 
 Container = tuple[str | int, ...]
 StateDict = Mapping[str, Tensor]
@@ -57,8 +61,9 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     Torch files go through `torch.load(weights_only=True)`; what that refuses is refused here.
 
     Raises:
-        InputError: the file is missing, is not a checkpoint, is cut off, would execute code when
-            loaded in full, or holds no tensors.
+        InputError: the file is missing, is no regular file, is not a checkpoint, is cut off, would
+            execute code when loaded in full, unpacks to far more than its size, nests dictionaries
+            too deeply, or holds no tensors.
     """
     path = Path(path)
     head = _read_head(path)
@@ -74,6 +79,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 def _read_head(path: Path) -> bytes:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe is to wait for its writer
+            raise InputError(
+                f"cannot read '{path}': it is a folder, a pipe or a device; name a checkpoint file"
+            )
         with path.open("rb") as file:
             return file.read(_HEAD_BYTES)
     except FileNotFoundError as error:
@@ -86,7 +95,8 @@ def _refuse_other_files(path: Path, head: bytes) -> None:
     start = head.lstrip().lower()
     if not head:
         raise InputError(f"'{path}' is empty; download it again")
-    if start.startswith(b"<"):
+    # The length that a safetensors file begins with may be the code of '<'.
+    if start.startswith(b"<") and head[8:9] != b"{":
         raise InputError(
             f"'{path}' is a web page (HTML), not a checkpoint; download the file itself "
             "(on most sites the 'raw' or 'download' link)"
@@ -119,9 +129,10 @@ def _read_torch(path: Path) -> Checkpoint:
     # torch raises whatever its parsers stumble over (KeyError, EOFError, RuntimeError ...) when the
     # bytes are not what they seem: every one of them means that this file cannot be read.
     try:
+        _refuse_inflated(path)
         with path.open("rb") as file:
             content = torch.load(file, map_location="cpu", weights_only=True)
-    except MemoryError:
+    except (MemoryError, InputError):
         raise
     except Exception as error:
         raise _explain(path, error) from error
@@ -129,17 +140,36 @@ def _read_torch(path: Path) -> Checkpoint:
         path=path,
         kind="torch",
         sha256=sha256(path),
-        state_dicts=dict(_find_state_dicts(content)),
+        state_dicts=dict(_find_state_dicts(path, content, (), set())),
         content=content,
     )
 
 
-def _find_state_dicts(
-    content: Any, container: Container = ()
-) -> Iterator[tuple[Container, StateDict]]:
-    """Every mapping that directly holds tensors, outermost first."""
-    if not isinstance(content, Mapping):
+def _refuse_inflated(path: Path) -> None:
+    """Refuse what fills the memory from a small file; torch itself compresses nothing."""
+    if not _read_head(path).startswith(b"PK"):
         return
+    with zipfile.ZipFile(path) as members:
+        unpacked = sum(member.file_size for member in members.infolist())
+    if unpacked > max(_MOST_UNPACKED, _MOST_INFLATION * path.stat().st_size):
+        raise InputError(
+            f"'{path}' would unpack to {unpacked >> 20} MiB, more than {_MOST_INFLATION} times its "
+            "size, and was not unpacked; ask for a file as torch.save writes it"
+        )
+
+
+def _find_state_dicts(
+    path: Path, content: Any, container: Container, seen: set[int]
+) -> Iterator[tuple[Container, StateDict]]:
+    """Every mapping that directly holds tensors, outermost first, each where it is met first."""
+    if not isinstance(content, Mapping) or id(content) in seen:
+        return
+    if len(container) > _DEEPEST:
+        raise InputError(
+            f"'{path}' nests dictionaries more than {_DEEPEST} deep, which no checkpoint needs; "
+            "ask for a file of the weights alone"
+        )
+    seen.add(id(content))
     tensors = {
         key: value
         for key, value in content.items()
@@ -149,7 +179,7 @@ def _find_state_dicts(
         yield container, tensors
     for key, value in content.items():
         if isinstance(key, str | int):
-            yield from _find_state_dicts(value, (*container, key))
+            yield from _find_state_dicts(path, value, (*container, key), seen)
 
 
 def _explain(path: Path, error: Exception) -> InputError:
