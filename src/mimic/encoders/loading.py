@@ -13,8 +13,9 @@ from mimic.encoders.description import Description, read_description
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.factory import build_from
 from mimic.encoders.hub import is_hub_name, open_source
-from mimic.encoders.matching import match_backbone, matched_tensors, recognize
+from mimic.encoders.matching import match_backbone, recognize
 from mimic.encoders.origin import Origin
+from mimic.encoders.weights import matched_tensors
 from mimic.errors import InputError
 from mimic.files import sha256
 

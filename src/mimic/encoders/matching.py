@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mimic.encoders.architectures import ARCHITECTURES, build_backbone
 from mimic.encoders.checkpoint import Checkpoint, Container, StateDict
@@ -131,33 +131,6 @@ def match_backbone(checkpoint: Checkpoint, backbone: nn.Module) -> Match:
         names=best.names,
         others=tuple(match.place for match in others),
     )
-
-
-def matched_tensors(checkpoint: Checkpoint, match: Match, backbone: nn.Module) -> dict[str, Tensor]:
-    """A complete state dict for `backbone`, in the backbone's dtypes.
-
-    Raises:
-        InputError: a tensor is not a plain dense one, or holds NaN or infinity.
-    """
-    found = checkpoint.state_dicts[match.container]
-    state = backbone.state_dict()  # with the version numbers that some modules ask for
-    for name, own in list(state.items()):
-        if name not in match.names:
-            state[name] = torch.zeros_like(own)
-            continue
-        tensor = found[match.names[name]].detach()
-        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
-            raise InputError(
-                f"tensor '{match.names[name]}' of '{checkpoint.path}' is sparse, quantised or "
-                "without data; only plain tensors can be loaded"
-            )
-        if tensor.is_complex() or not tensor.to(own.dtype).isfinite().all():
-            raise InputError(
-                f"tensor '{match.names[name]}' of '{checkpoint.path}' holds NaN, infinite or "
-                "complex numbers: this encoder is broken"
-            )
-        state[name] = tensor.to(own.dtype)
-    return state
 
 
 def recognize(checkpoint: Checkpoint) -> str | None:
