@@ -32,11 +32,18 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
 
 
 @pytest.mark.parametrize(
-    "setting", ["depth=3", "width=0", "width=-1", "width", "width=2.5", "width=²"]
+    "setting",
+    ["depth=3", "width=0", "width=-1", "width", "width=2.5", "width=²", "stem_stride=4097"],
 )
 def test_a_setting_that_is_not_understood_is_named(setting):
     with pytest.raises(InputError, match="is not understood"):
         build_backbone(f"resnet10:{setting}")
+
+
+def test_a_number_of_thousands_of_digits_is_not_understood_and_not_repeated():
+    with pytest.raises(InputError, match="is not understood") as caught:
+        build_backbone(f"resnet10:width={'9' * 5000}")
+    assert len(str(caught.value)) < 400
 
 
 def test_a_setting_of_another_architecture_is_answered_with_the_known_ones():

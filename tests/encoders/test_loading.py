@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from mimic.encoders.architectures import build_backbone
 from mimic.encoders.encoder import Encoder
 from mimic.encoders.export import export_purified, save_encoder
 from mimic.encoders.loading import load_encoder
@@ -91,6 +92,20 @@ def test_a_bare_file_loads_with_a_factory(saved, networks):
 def test_a_bare_file_without_options_is_answered_with_the_spelling_to_give(saved, backbone):
     with pytest.raises(InputError, match=r"--arch resnet10:width=4 .*width=4,stem_stride=2"):
         load_encoder(saved(backbone.state_dict()))
+
+
+def test_a_network_that_does_not_fit_is_given_no_memory(tmp_path, monkeypatch):
+    devices = []
+
+    def build(spelling):
+        devices.append(torch.get_default_device().type)
+        return build_backbone(spelling)
+
+    save_encoder(Encoder(nn.Conv2d(3, 4, 3), architecture="resnet10:width=4"), tmp_path / "a")
+    monkeypatch.setattr("mimic.encoders.blueprint.build_backbone", build)
+    with pytest.raises(InputError, match="do not fit this architecture"):
+        load_encoder(tmp_path / "a")
+    assert devices == ["meta"]
 
 
 def test_a_bare_file_of_an_unknown_network_is_answered_with_the_options(saved, networks):

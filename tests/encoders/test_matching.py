@@ -141,6 +141,26 @@ def test_other_networks_are_not_recognised(saved, networks):
     assert recognize(read_checkpoint(saved(networks.Vgg().state_dict()))) is None
 
 
+@pytest.mark.parametrize("channels", [0, 4097, 1 << 40])
+def test_a_stem_of_a_width_that_no_network_has_is_passed_over(saved, channels):
+    stem = torch.zeros(1, 1, 1, 1).expand(channels, 3, 3, 3)
+    assert recognize(read_checkpoint(saved({"conv1.weight": stem}))) is None
+
+
+def test_a_file_of_many_stems_does_not_make_many_networks(saved, monkeypatch):
+    built = []
+
+    def build(spelling):
+        built.append(spelling)
+        return build_backbone(spelling)
+
+    monkeypatch.setattr("mimic.encoders.matching.build_backbone", build)
+    stem = torch.zeros(1, 1, 1, 1)
+    content = {str(width): stem.expand(width, 3, 3, 3) for width in range(1, 40)}
+    assert recognize(read_checkpoint(saved(content))) is None
+    assert len(built) == 8 * 4
+
+
 def test_tensors_that_a_library_adds_are_tolerated(match, state, backbone):
     backbone.file_spelling = FileSpelling(left_out=("layer4.top.",))
     assert match({**state, "layer4.top.weight": torch.ones(1)}).prefix == ""

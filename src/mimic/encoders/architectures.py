@@ -10,6 +10,9 @@ from mimic.encoders.resnet import BasicBlock, Bottleneck, ResNet
 from mimic.encoders.vit import VisionTransformer
 from mimic.errors import InputError
 
+LARGEST = 4096
+"""Value that a setting may have: what a header says is not trusted."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
@@ -64,23 +67,28 @@ def build_backbone(architecture: str) -> nn.Module:
             `depth`, `heads` and `patch`.
 
     Raises:
-        InputError: the name or a setting is unknown, a value is not a positive whole number, or
-            values do not go together.
+        InputError: the name or a setting is unknown, a value is not a whole number of 1 to 4096,
+            or values do not go together.
     """
     name, _, settings = architecture.partition(":")
     if name not in ARCHITECTURES:
         raise InputError(
-            f"architecture '{name}' is unknown; there are {', '.join(ARCHITECTURES)}, "
+            f"architecture '{name[:200]}' is unknown; there are {', '.join(ARCHITECTURES)}, "
             "with settings as in resnet10:width=32,stem_stride=2"
         )
     known = ARCHITECTURES[name].settings
     values: dict[str, int] = {}
     for setting in filter(None, settings.split(",")):
         key, _, value = setting.partition("=")
-        if key not in known or not value.isdecimal() or int(value) < 1:
+        if key not in known or not _is_allowed(value):
             raise InputError(
-                f"setting '{setting}' of architecture '{name}' is not understood; "
-                f"write {', '.join(f'{each}=N' for each in known)} with N of 1 or more"
+                f"setting '{setting[:200]}' of architecture '{name}' is not understood; "
+                f"write {', '.join(f'{each}=N' for each in known)} with N of 1 to {LARGEST}"
             )
         values[key] = int(value)
     return ARCHITECTURES[name].build(**values)
+
+
+def _is_allowed(value: str) -> bool:
+    # Python refuses to read numbers of thousands of digits.
+    return value.isdecimal() and len(value) < 10 and 1 <= int(value) <= LARGEST

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from mimic.encoders.blueprint import Blueprint, find_blueprint, tower_blueprint
@@ -122,6 +123,10 @@ def _read(path: Path, arch: str | None, factory: Factory | None) -> _Loaded:
 
 
 def _filled(checkpoint: Checkpoint, said: Description, blueprint: Blueprint) -> _Loaded:
+    if blueprint.architecture is not None and not is_hub_name(blueprint.architecture):
+        # A header may name a network that no memory holds: compare the shapes before it is built.
+        with torch.device("meta"):
+            match_backbone(checkpoint, blueprint.build())
     backbone = blueprint.build()
     match = match_backbone(checkpoint, backbone)
     backbone.load_state_dict(matched_tensors(checkpoint, match, backbone))

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from mimic.encoders.architectures import ARCHITECTURES, build_backbone
+from mimic.encoders.architectures import ARCHITECTURES, LARGEST, build_backbone
 from mimic.encoders.checkpoint import Checkpoint, Container, StateDict
 from mimic.errors import InputError
 
 _LISTED = 10
+_MOST_STEMS = 8
 _OPTIONAL = "num_batches_tracked"  # absent in files older than torch 0.4.1
 _ONLINE = frozenset({"online", "query", "q", "student"})
 _TARGET = frozenset({"target", "key", "k", "teacher", "momentum", "ema"})
@@ -138,12 +139,13 @@ def recognize(checkpoint: Checkpoint) -> str | None:
 
     The stride of the stem leaves no trace in the shapes, so it is not part of the answer.
     """
-    stems = {
+    widths = dict.fromkeys(
         tensor.shape[0]
         for tensors in checkpoint.state_dicts.values()
         for tensor in tensors.values()
-        if tensor.ndim == 4 and tensor.shape[1:] == (3, 3, 3)
-    }
+        if tensor.ndim == 4 and tensor.shape[1:] == (3, 3, 3) and 1 <= tensor.shape[0] <= LARGEST
+    )
+    stems = list(widths)[:_MOST_STEMS]
     for name, architecture in ARCHITECTURES.items():
         # of a transformer, shapes do not tell the number of heads
         for width in stems if "width" in architecture.settings else ():
