@@ -30,14 +30,23 @@ def test_a_newer_version_asks_for_an_update():
         read_description({"mimic": json.dumps({"version": 99})}, "f")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": "x"}', "3"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"version": "x"}', '{"version": 1e999}', "3", "[" * 100_000]
+)
 def test_a_damaged_header_is_refused(text):
     with pytest.raises(InputError, match="is damaged"):
         read_description({"mimic": text}, "f")
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("architecture", 3), ("mean", None), ("std", ["x"]), ("stages", 4)]
+    ("key", "value"),
+    [
+        ("architecture", 3),
+        ("mean", None),
+        ("std", ["x"]),
+        ("stages", 4),
+        ("image_size", float("inf")),
+    ],
 )
 def test_a_value_of_the_wrong_type_is_refused(key, value):
     said = json.loads(FULL.header()["mimic"]) | {key: value}

@@ -62,7 +62,11 @@ def test_an_output_that_is_no_vector_is_refused(network, message):
         {"mean": (0.5,)},
         {"std": (1.0, 0.0, 1.0)},
         {"std": (1.0, float("nan"), 1.0)},
+        {"std": (1.0, 1e-60, 1.0)},
+        {"mean": (0.0, 1e60, 0.0)},
         {"image_size": 0},
+        {"image_size": 4097},
+        {"stages": ()},
         {"stages": ("layer9",)},
     ],
 )

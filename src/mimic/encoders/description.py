@@ -60,7 +60,7 @@ def read_description(header: Mapping[str, str], path: object) -> Description | N
             stages=None if said["stages"] is None else tuple(map(str, said["stages"])),
             extra=dict(said["extra"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(

@@ -1,7 +1,6 @@
 """Encoder: what is purified. A backbone, the normalisation of its input, and its stages."""
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -18,6 +17,9 @@ from mimic.encoders.stages import (
 )
 from mimic.errors import InputError
 from mimic.images.pixels import to_unit_range
+
+LARGEST_SIDE = 4096
+"""Pixels of an image's side that an encoder may expect: what a header says is not trusted."""
 
 
 class Encoder(nn.Module):
@@ -39,8 +41,9 @@ class Encoder(nn.Module):
         origin: the file that the weights came from, for manifests.
 
     Raises:
-        InputError: mean or std are not three finite values, a std is not positive, the image size
-            is not positive, or a stage is not a submodule.
+        InputError: mean or std are not three values that are finite in float32, a std is not
+            positive there, the image size is not 1 to 4096 pixels, no stage is named, or a stage is
+            not a submodule.
     """
 
     mean: Tensor
@@ -60,9 +63,11 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         _check_normalization(mean, std)
-        if image_size is not None and image_size < 1:
-            raise InputError(f"the image size must be 1 pixel or more, not {image_size}")
+        if image_size is not None and not 1 <= image_size <= LARGEST_SIDE:
+            raise InputError(f"the image size must be 1 to {LARGEST_SIDE} pixels, not {image_size}")
         if stages is not None:
+            if not stages:
+                raise InputError("name at least one stage, or leave stages out to have them found")
             check_stages(backbone, stages)
         self.backbone = backbone
         self.image_size = image_size
@@ -165,9 +170,10 @@ class Encoder(nn.Module):
 
 
 def _check_normalization(mean: Sequence[float], std: Sequence[float]) -> None:
-    finite = all(map(math.isfinite, (*mean, *std)))
-    if len(mean) != 3 or len(std) != 3 or not finite or min(std) <= 0:
+    means, deviations = (torch.tensor(values, dtype=torch.float32) for values in (mean, std))
+    finite = bool(torch.cat([means, deviations]).isfinite().all())
+    if len(mean) != 3 or len(std) != 3 or not finite or deviations.min() <= 0:
         raise InputError(
-            "mean and std need three finite values each and std must be positive, "
-            f"not {tuple(mean)} and {tuple(std)}"
+            "mean and std need three values each that are finite in float32, and std must be "
+            f"positive there, not {tuple(mean)} and {tuple(std)}"
         )
