@@ -219,8 +219,23 @@ def test_the_manifest_lists_what_was_kept(export, saved, content):
 def test_the_manifest_warns_of_another_encoder_in_the_file(export, saved, backbone):
     state = backbone.state_dict()
     both = {f"encoder_{x}.{name}": tensor for x in "qk" for name, tensor in state.items()}
-    manifest = json.loads(export(saved(both)).manifest.read_text())
-    assert manifest["other_encoders_unchanged"] == [": encoder_k."]
+    out = export(saved(both))
+    assert json.loads(out.manifest.read_text())["other_encoders_unchanged"] == [": encoder_k."]
+    assert out.others == (": encoder_k.",)
+
+
+def test_a_file_of_one_encoder_has_no_others(export, saved, content):
+    assert export(saved(content)).others == ()
+
+
+def test_a_file_that_changed_since_it_was_loaded_gets_no_drop_in(saved, backbone, networks):
+    path = saved(backbone.state_dict())
+    purified = load_encoder(path, arch=networks.ARCH).reinitialized(0)
+    saved(networks.randomized(backbone, seed=1).state_dict())
+    out = path.parent.parent / "out"
+    with pytest.raises(InputError, match="was changed after the encoder was loaded from it"):
+        export_purified(purified, original=path, directory=out, manifest={})
+    assert [file.name for file in out.iterdir()] == ["encoder.safetensors"]
 
 
 def test_an_export_does_not_overwrite_what_came_in(purified, saved, content):

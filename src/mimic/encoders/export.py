@@ -34,6 +34,8 @@ class Exported:
         drop_in: the replacement of the file that came in, or None where there was none; the same
             file as `encoder` if that is what the original is called.
         manifest: what went in, what came out, and how.
+        others: further places in the drop-in where the same network sits, a momentum encoder say,
+            whose weights are still those of the file that came in.
     """
 
     encoder: Path
@@ -41,6 +43,7 @@ class Exported:
     drop_in: Path | None
     drop_in_sha256: str | None
     manifest: Path
+    others: tuple[str, ...]
 
 
 def save_encoder(
@@ -117,21 +120,23 @@ def export_purified(
             `output`, `kept_unchanged`, `other_encoders_unchanged`) win over keys of the same name.
 
     Raises:
-        InputError: `original` is unreadable, does not fit the encoder, or would be overwritten.
+        InputError: `original` is unreadable, does not fit the encoder, would be overwritten, or is
+            not any more the file that the encoder was loaded from.
         RunError: the disk is full, or a weight is not finite in the dtype of the original file.
     """
     directory = Path(directory)
     encoder_path = directory / ENCODER_FILE
+    facts = _facts(encoder)
     if original is None:
         encoder_sha256 = save_encoder(encoder, encoder_path)
         drop_in, drop_in_sha256 = None, None
-        facts: dict[str, Any] = {}
     else:
         check_destination(original, directory)
         drop_in = directory / Path(original).name
         if drop_in != encoder_path:
             encoder_sha256 = save_encoder(encoder, encoder_path)
-        drop_in_sha256, facts = _write_drop_in(encoder, Path(original), drop_in)
+        drop_in_sha256, found = _write_drop_in(encoder, Path(original), drop_in)
+        facts |= found
         for companion in companions(encoder.architecture, Path(original)):
             _write(directory / companion.name, companion.read_bytes())
         if drop_in == encoder_path:
@@ -146,15 +151,22 @@ def export_purified(
         drop_in=drop_in,
         drop_in_sha256=drop_in_sha256,
         manifest=directory / MANIFEST_FILE,
+        others=tuple(facts["other_encoders_unchanged"]),
     )
     if beside is not None:
         beside(written)
-    write_json(written.manifest, {**manifest, **_facts(encoder), **facts, "output": output})
+    write_json(written.manifest, {**manifest, **facts, "output": output})
     return written
 
 
 def _write_drop_in(encoder: Encoder, original: Path, drop_in: Path) -> tuple[str, dict[str, Any]]:
     checkpoint = read_checkpoint(original)
+    origin = encoder.origin
+    if origin and origin.path == str(original) and origin.sha256 != checkpoint.sha256:
+        raise InputError(
+            f"'{original}' was changed after the encoder was loaded from it, so no drop-in was "
+            "written; put the old file back and run the same again, or purify the new one"
+        )
     match = match_backbone(checkpoint, encoder.backbone)
     # Where the names collide, one file does both duties: the drop-in then describes itself as well.
     header = _describe(encoder, {}).header() if drop_in.name == ENCODER_FILE else None
