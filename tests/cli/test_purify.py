@@ -95,6 +95,21 @@ def test_a_bare_file_gets_a_drop_in_with_the_same_content_around_it(
     assert after["state_dict"].keys() == before["state_dict"].keys()
 
 
+def test_an_encoder_of_the_file_that_stays_as_it_came_in_is_a_warning(
+    purify: Purify, bare_file: Path, tmp_path: Path
+) -> None:
+    state = torch.load(bare_file, weights_only=True)["state_dict"]
+    copy = {name: tensor.clone() for name, tensor in state.items()}
+    torch.save({"model": state, "ema": copy}, tmp_path / "two.pth")
+    outcome = purify(
+        *("--arch", "resnet10:width=2", "--image-size", 8, "--json"), encoder=tmp_path / "two.pth"
+    )
+    assert outcome.data["others"] == ["ema: (no prefix)"]
+    assert "warning: " in outcome.err
+    assert "'ema: (no prefix)'" in outcome.err
+    assert "which is not purified" in (tmp_path / "out" / "README.md").read_text("utf-8")
+
+
 def test_what_was_said_about_a_bare_file_is_kept(
     purify: Purify, bare_file: Path, tmp_path: Path
 ) -> None:

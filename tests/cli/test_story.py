@@ -96,7 +96,8 @@ def test_localize_weighs_the_stages(clean: dict[str, Any], quick_critics: None) 
 
 def test_purify_tells_what_it_did(purified: dict[str, Any]) -> None:
     assert set(purified) == {
-        *("encoder", "sha256", "drop_in", "drop_in_sha256", "manifest", "method", "images_used"),
+        *("encoder", "sha256", "drop_in", "drop_in_sha256", "others", "manifest", "method"),
+        "images_used",
         *("skipped", "epochs", "seed", "seconds", "images_per_second", "estimator", "stages"),
         *("silent_channels", "verification", "attempts", "report", "facts", "card", "changes"),
     }

@@ -16,6 +16,7 @@ def card(**changes: Any) -> str:
     settings: dict[str, Any] = {
         "encoder": "encoder.safetensors",
         "sha256": "ab" * 32,
+        "others": (),
         "drop_in": "suspect.pth",
         "original": "/home/somebody/suspect.pth",
         "original_sha256": "cd" * 32,
@@ -34,6 +35,11 @@ def front_matter(text: str) -> dict[str, Any]:
     yaml = pytest.importorskip("yaml", reason="reads the metadata: pip install pyyaml")
     _, metadata, _ = text.split("---\n", 2)
     return yaml.safe_load(metadata)
+
+
+def test_an_encoder_that_stayed_as_it_came_in_is_told():
+    assert "not purified" not in card()
+    assert "is not purified**: `ema: (no prefix)`" in card(others=("ema: (no prefix)",))
 
 
 def test_the_metadata_names_library_task_and_tags():

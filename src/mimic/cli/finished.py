@@ -139,4 +139,5 @@ def _files(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
         "sha256": encoder["sha256"],
         "drop_in": drop_in and str(folder / drop_in["file"]),
         "drop_in_sha256": drop_in and drop_in["sha256"],
+        "others": manifest.get("other_encoders_unchanged", []),
     }

@@ -217,11 +217,18 @@ class Purify(Command):
             return files, pages
 
         files, pages = on_first(export)
+        if files.others:
+            say(
+                "warning",
+                f"'{files.drop_in}' holds the encoder that came in as well, not purified, at "
+                f"{', '.join(map(repr, files.others))}: make sure that nothing loads it from there",
+            )
         return {
             "encoder": str(files.encoder),
             "sha256": files.encoder_sha256,
             "drop_in": files.drop_in and str(files.drop_in),
             "drop_in_sha256": files.drop_in_sha256,
+            "others": list(files.others),
             "manifest": str(files.manifest),
             **pages,
             **report,
@@ -257,6 +264,7 @@ class Purify(Command):
             ),
             method=self.method,
             drop_in=files.drop_in.name if files.drop_in else None,
+            others=files.others,
         )
 
     def _settings(

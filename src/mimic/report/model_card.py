@@ -4,7 +4,7 @@ The metadata of the Hub stands in front as YAML: https://huggingface.co/docs/hub
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ class CardFacts:
         encoder: name of the file that knows itself.
         sha256: of that file.
         drop_in: name of the file that replaces the one that came in, or None.
+        others: places in that file where the encoder sits a second time, as it came in.
         original: what came in, as the user named it.
         original_sha256: of it, or None.
         architecture: a spelling of mimic, or None for a network of the user's own.
@@ -39,6 +40,7 @@ class CardFacts:
     encoder: str
     sha256: str | None
     drop_in: str | None
+    others: Sequence[str]
     original: str
     original_sha256: str | None
     architecture: str | None
@@ -105,6 +107,12 @@ def _files(facts: CardFacts) -> list[str]:
     rows.append(f"- {code(facts.encoder)}, SHA-256 {_hash(facts.sha256)}.")
     if facts.drop_in is not None and facts.drop_in != facts.encoder:
         rows.append(f"- {code(facts.drop_in)}: the same weights in the format that came in.")
+    if facts.others:
+        named = ", ".join(map(code, facts.others))
+        rows.append(
+            "- **That file holds the encoder that came in as well, which is not purified**: "
+            f"{named}. Make sure that nothing loads it from there."
+        )
     size = "any size" if facts.image_size is None else f"{facts.image_size}x{facts.image_size}"
     rows += [
         f"- Input: RGB images of {size} in [0, 1]; the normalisation is inside. Output: "

@@ -1,6 +1,6 @@
 """Write reports: the page for people, the same facts as JSON, and what other programs read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mimic.defenses.base import Purification
@@ -94,6 +94,7 @@ def write_purification_report(
     context: Context,
     method: str,
     drop_in: str | None,
+    others: Sequence[str] = (),
 ) -> dict[str, str]:
     """Write the report of a purification: `report.html`, `report.json` and a model card.
 
@@ -107,6 +108,7 @@ def write_purification_report(
             of the method.
         method: its name.
         drop_in: name of the file that replaces the one that came in, or None.
+        others: places in it where the encoder sits a second time, as it came in.
 
     Returns:
         The files by name: report, facts, card.
@@ -125,16 +127,17 @@ def write_purification_report(
     )
     written = _write(folder, dossier)
     card = folder / CARD
-    write_text(card, model_card(_card(dossier, method, drop_in)))
+    write_text(card, model_card(_card(dossier, method, drop_in, others)))
     return {**written, "card": str(card)}
 
 
-def _card(dossier: Dossier, method: str, drop_in: str | None) -> CardFacts:
+def _card(dossier: Dossier, method: str, drop_in: str | None, others: Sequence[str]) -> CardFacts:
     before, after = dossier.subject("before"), dossier.subject("after")
     return CardFacts(
         encoder=Path(after.name).name,
         sha256=after.sha256,
         drop_in=drop_in,
+        others=others,
         original=before.name,
         original_sha256=before.sha256,
         architecture=after.architecture,
