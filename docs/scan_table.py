@@ -84,8 +84,10 @@ def _false_alarms(clean: Mapping[str, Any]) -> str:
         for name, row in clean.items()
         if row["p_value"] <= LIMIT
     ]
+    lowest, nearest = min((row["p_value"], name) for name, row in clean.items())
     count = f"Of {len(clean)} clean encoders, each compared with the others, {len(wrong)} called"
-    return f"{count} suspicious{': ' if wrong else ''}{', '.join(wrong)}."
+    told = f"{count} suspicious{': ' if wrong else ''}{', '.join(wrong)}"
+    return f"{told}; the smallest p is {lowest:.3f} (`{nearest}`)."
 
 
 def _p(row: Mapping[str, Any] | None) -> str:
