@@ -28,19 +28,23 @@ NOT_MEASURED = "Not measured yet, so there is no table here."
 _NONE_YET = "No cell of this benchmark has a card yet, so there is no table here."
 
 
-def default_block(folder: Path, fixed: Path) -> str:
+def default_block(folder: Path, earlier: Path, fixed: Path) -> str:
     """What the default makes of each attacked encoder, a row each, means over seeds.
 
     Args:
         folder: of a benchmark with the default.
-        fixed: of one with fixed shares, which stands in, with a star, for members without cards.
+        earlier: of one with an earlier default, which stands in, with a star, for members without
+            cards.
+        fixed: of one with fixed shares, which stands in where there is none in `earlier` either.
 
     Raises:
         InputError: a card cannot be read.
     """
     cards = _cards(folder)
     known = {card.scenario for card in cards}
-    cards += [card for card in _cards(fixed, FIXED) if card.scenario not in known]
+    for older in (_cards(earlier), _cards(fixed, FIXED)):
+        there = {card.scenario for card in cards}
+        cards += [card for card in older if card.scenario not in there]
     if not cards:
         return _NONE_YET
     cards.sort(key=lambda card: card.scenario)

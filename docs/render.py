@@ -138,10 +138,11 @@ def with_blocks(path: Path, *blocks: str) -> str:
 def rendered(docs: Path, results: Path, zoo: Path) -> dict[str, str | None]:
     """Content by file name below `docs`; None for a file that should not be there."""
     found = read_cards(results / "small-badencoder", zoo)
+    same_start = results / "same-start"
     benches = (
-        default_block(results / "zoo", results / "shares"),
+        default_block(results / "zoo", same_start / "zoo", results / "shares"),
         trigger_block(results / "true_triggers.json"),
-        sharing_block(results / "zoo", results / "shares"),
+        sharing_block(same_start / "zoo", results / "shares"),
         floor_block(results / "floors.json", zoo),
         grid_block(results / "grid"),
     )

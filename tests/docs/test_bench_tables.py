@@ -46,7 +46,7 @@ def rows(block: str) -> list[list[str]]:
 
 
 def test_without_cards_there_is_no_table(tables, tmp_path):
-    assert "no table" in tables.default_block(tmp_path, tmp_path / "fixed")
+    assert "no table" in tables.default_block(tmp_path, tmp_path / "older", tmp_path / "fixed")
     assert "no table" in tables.grid_block(tmp_path)
     assert tables.leaderboard_page(tmp_path) is None
 
@@ -54,7 +54,7 @@ def test_without_cards_there_is_no_table(tables, tmp_path):
 def test_the_default_has_a_row_for_each_member_with_both_of_its_controls(tables, tmp_path):
     write(tmp_path, "b", "mimic", rates(0.60, 0.65, 0.01))
     write(tmp_path, "a", "mimic", rates(0.59, 0.65, None))
-    first, second = rows(tables.default_block(tmp_path, tmp_path / "fixed"))[2:]
+    first, second = rows(tables.default_block(tmp_path, tmp_path / "older", tmp_path / "fixed"))[2:]
     assert (first[0], second[0]) == ("`a`", "`b`")
     assert first[3] == "90.0 → ? (0.1)"
     assert second[3:] == ["90.0 → 1.0 (0.1)", "61.0 → 60.0 (62.0)", "66.0 → 65.0 (67.0)"]
@@ -63,7 +63,7 @@ def test_the_default_has_a_row_for_each_member_with_both_of_its_controls(tables,
 def test_the_default_is_a_mean_over_seeds(tables, tmp_path):
     write(tmp_path, "a", "mimic", rates(0.60, 0.65, 0.01))
     write(tmp_path, "a", "mimic", rates(0.62, 0.65, 0.03), seed=1)
-    (row,) = rows(tables.default_block(tmp_path, tmp_path / "fixed"))[2:]
+    (row,) = rows(tables.default_block(tmp_path, tmp_path / "older", tmp_path / "fixed"))[2:]
     assert (row[2], row[3]) == ("2", "90.0 → 2.0 (0.1)")
 
 
@@ -78,14 +78,20 @@ def test_sharing_has_a_row_for_each_member_that_was_run_both_ways(tables, tmp_pa
     assert row == ["`a`", "7.0 → 2.0 (0.1)", "60.0 → 61.0 (62.0)", "65.0 → 64.0 (67.0)"]
 
 
-def test_members_without_the_default_are_told_with_fixed_shares_and_a_star(tables, tmp_path):
-    shared, fixed = tmp_path / "zoo", tmp_path / "shares"
-    write(fixed, "a", "fixed", rates(0.60, 0.65, 0.07))
-    write(fixed, "b", "fixed", rates(0.60, 0.65, 0.07))
-    write(shared, "b", "mimic", rates(0.60, 0.65, 0.01))
-    first, second = rows(tables.default_block(shared, fixed))[2:]
-    assert (first[0], first[3]) == ("`a` \\*", "90.0 → 7.0 (0.1)")
-    assert (second[0], second[3]) == ("`b`", "90.0 → 1.0 (0.1)")
+def test_earlier_measurements_stand_in_with_a_star_the_latest_first(tables, tmp_path):
+    now, earlier, fixed = tmp_path / "zoo", tmp_path / "earlier", tmp_path / "shares"
+    for member in ("a", "b", "c"):
+        write(fixed, member, "fixed", rates(0.60, 0.65, 0.07))
+    write(fixed, "a", "more-waves", rates(0.60, 0.65, 0.09))
+    for member in ("b", "c"):
+        write(earlier, member, "mimic", rates(0.60, 0.65, 0.04))
+    write(now, "c", "mimic", rates(0.60, 0.65, 0.01))
+    told = [(row[0], row[3]) for row in rows(tables.default_block(now, earlier, fixed))[2:]]
+    assert told == [
+        ("`a` \\*", "90.0 → 7.0 (0.1)"),
+        ("`b` \\*", "90.0 → 4.0 (0.1)"),
+        ("`c`", "90.0 → 1.0 (0.1)"),
+    ]
 
 
 def test_defences_are_points_from_the_clean_encoder_sorted_by_attack_success(tables, tmp_path):
