@@ -35,6 +35,12 @@ def test_what_a_card_does_not_know_or_lacks_is_refused(change):
         card_from(CARD.as_dict() | change)
 
 
+@pytest.mark.parametrize("file", ["../a.png", "/etc/a.png", "pictures/a.png"])
+def test_a_trigger_in_another_folder_is_refused(file):
+    with pytest.raises(InputError, match="leads to another folder"):
+        card_from(CARD.as_dict() | {"trigger": f"image:{file}@0,0"})
+
+
 def test_a_card_is_read_by_the_name_of_its_file(tmp_path):
     write_json(tmp_path / "toy.json", CARD.as_dict())
     assert read_zoo(tmp_path) == {"toy": CARD}

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,6 +149,25 @@ def test_a_trigger_file_is_looked_for_in_the_zoo_and_exported_too(zoo, tmp_path)
     assert member_trigger(card, zoo)(torch.ones(1, 3, 8, 8))[0, 0, 0, 0] == 0
     export_member(card, zoo, tmp_path / "there" / "toy.safetensors")
     assert (tmp_path / "there" / "corner.npz").is_file()
+
+
+def test_a_file_that_is_no_trigger_is_not_exported(zoo, tmp_path):
+    (zoo / "notes.txt").write_text("no picture")
+    card = replace(read_card(zoo / "toy.json"), trigger="image:notes.txt@0,0")
+    with pytest.raises(InputError, match="cannot be read as a picture"):
+        export_member(card, zoo, tmp_path / "there" / "toy.safetensors")
+    assert not (tmp_path / "there").exists()
+
+
+def test_a_trigger_does_not_take_the_place_of_another_file(zoo, tmp_path):
+    np.savez(zoo / "corner.npz", t=np.zeros((8, 8, 3)), tm=np.ones((8, 8, 3)))
+    card = replace(read_card(zoo / "toy.json"), trigger="npz:corner.npz")
+    (tmp_path / "corner.npz").write_text("mine")
+    with pytest.raises(InputError, match="another file than the trigger"):
+        export_member(card, zoo, tmp_path / "toy.safetensors")
+    assert (tmp_path / "corner.npz").read_text() == "mine"
+    shutil.copyfile(zoo / "corner.npz", tmp_path / "corner.npz")
+    assert len(export_member(card, zoo, tmp_path / "toy.safetensors")) == 3
 
 
 def test_a_card_without_a_trigger_has_none(zoo):

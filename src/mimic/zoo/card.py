@@ -39,7 +39,7 @@ class Card:
         backdoored: whether a backdoor was planted.
         attack: name of the attack, or None.
         trigger: spelling of what opens the backdoor. Clean members carry the trigger of the attack
-            they are the control for. Files in it are named relative to the zoo.
+            they are the control for. A file in it lies beside the card, named alone.
         tasks: by name.
         expected: what `evaluate --json` gave, by task; a success rate is the mean of several heads.
         neighbours: accuracy and attack success rate by the kNN head on 10,000 training and 5,000
@@ -92,7 +92,8 @@ def card_from(values: Mapping[str, Any]) -> Card:
     """A card from what `Card.as_dict` gave.
 
     Raises:
-        InputError: it is of another schema, or something is missing, unknown or of another kind.
+        InputError: it is of another schema, something is missing, unknown or of another kind, or
+            its trigger names a file in another folder.
     """
     try:
         fields = dict(values)
@@ -101,9 +102,16 @@ def card_from(values: Mapping[str, Any]) -> Card:
             raise InputError(f"it has schema {schema}; only {SCHEMA} is understood")
         fields["tasks"] = {name: Task(**task) for name, task in fields["tasks"].items()}
         fields["remarks"] = tuple(fields["remarks"])
-        return Card(**fields)
+        card = Card(**fields)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"something is missing, unknown or of another kind: {error}") from error
+    # Whoever copies a member would follow the path out of the zoo, and write there.
+    if card.trigger is not None and Path(card.trigger).name != card.trigger:
+        raise InputError(
+            f"its trigger '{card.trigger}' leads to another folder; the file of a trigger lies "
+            "beside the card and is named alone"
+        )
+    return card
 
 
 def read_card(path: str | Path) -> Card:

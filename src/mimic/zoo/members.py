@@ -60,15 +60,20 @@ def export_member(card: Card, zoo: Path, out: Path) -> list[Path]:
     """Copy a member to `out`, its card beside it, and the file of its trigger if it has one.
 
     Raises:
-        InputError: the member is missing or damaged, or `out` cannot be written.
+        InputError: the member or its trigger is missing or damaged, `out` cannot be written, or
+            beside it another file has the name of the trigger's.
     """
     open_member(card, zoo)
+    member_trigger(card, zoo)
     ensure_folder(out.parent)
     renamed = replace(card, name=out.stem)
     pairs = [(zoo / card.file, out)]
     used = None if card.trigger is None else _FILE_TRIGGER.fullmatch(card.trigger)
     if used is not None:
-        pairs.append((zoo / used["file"], out.parent / used["file"]))
+        source, beside = zoo / used["file"], out.parent / used["file"]
+        if beside.is_file() and sha256(beside) != sha256(source):
+            raise InputError(f"'{beside}' is another file than the trigger; choose another folder")
+        pairs.append((source, beside))
     for source, destination in pairs:
         with atomic_write(destination) as temporary:
             shutil.copyfile(source, temporary)
