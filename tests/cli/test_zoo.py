@@ -67,6 +67,24 @@ def test_people_read_how_far_the_heads_differ(run: Callable[..., Any], zoo: Path
     assert "50.0 (6.2 to 99.0)" in run("zoo", "list", "--zoo", zoo).out
 
 
+def test_names_on_a_card_are_shown_as_they_are(run: Callable[..., Any], zoo: Path) -> None:
+    card = json.loads((zoo / "toy.json").read_text())
+    card["expected"] = {"[/task]": card["expected"]["toys"]}
+    (zoo / "toy.json").write_text(json.dumps(card | {"attack": "[/attack]"}))
+    outcome = run("zoo", "list", "--zoo", zoo)
+    assert outcome.code == 0, outcome.err
+    assert "[/attack]" in outcome.out
+    assert "[/task]" in outcome.out
+
+
+def test_a_card_with_half_a_measurement_is_named(run: Callable[..., Any], zoo: Path) -> None:
+    card = json.loads((zoo / "toy.json").read_text())
+    (zoo / "toy.json").write_text(json.dumps(card | {"expected": {"toys": {}}}))
+    outcome = run("zoo", "list", "--zoo", zoo)
+    assert outcome.code == 2
+    assert "toy.json' is not the card of a zoo member" in outcome.err
+
+
 def test_a_member_is_exported(run: Callable[..., Any], zoo: Path, tmp_path: Path) -> None:
     out = tmp_path / "copy" / "mine.safetensors"
     outcome = run("zoo", "get", "toy", "--out", out, "--zoo", zoo, "--json")

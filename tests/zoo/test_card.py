@@ -15,7 +15,7 @@ CARD = Card(
     attack="badencoder",
     trigger="patch:2@0,0:white",
     tasks={"digits": Task(train="digits:train", test="digits:test", target=3)},
-    expected={"digits": {"accuracy": 0.5}},
+    expected={"digits": {"accuracy": 0.5, "attack_success_rate": None}},
     remarks=("weak",),
 )
 
@@ -29,7 +29,24 @@ def test_another_schema_is_refused():
         card_from(CARD.as_dict() | {"schema": 1})
 
 
-@pytest.mark.parametrize("change", [{"colour": "red"}, {"tasks": {"digits": {"test": "x"}}}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"colour": "red"},
+        {"attack": ["badencoder"]},
+        {"trigger": {}},
+        {"recipe": []},
+        {"tasks": {"digits": {"test": "x"}}},
+        {"tasks": {"digits": {"train": 5, "test": "x"}}},
+        {"tasks": {"digits": {"train": "x", "test": "x", "target": "3"}}},
+        {"expected": {"digits": {}}},
+        {"expected": {"digits": {"accuracy": "x", "attack_success_rate": None}}},
+        {"expected": {"digits": {"accuracy": 1.5, "attack_success_rate": None}}},
+        {"expected": {"digits": {"accuracy": 0.5, "attack_success_rate": float("nan")}}},
+        {"expected": {"digits": {"accuracy": 0, "attack_success_rate": 1, "heads": [{}]}}},
+        {"neighbours": {"digits": {"accuracy": 0.5}}},
+    ],
+)
 def test_what_a_card_does_not_know_or_lacks_is_refused(change):
     with pytest.raises(InputError, match="missing, unknown or of another kind"):
         card_from(CARD.as_dict() | change)
@@ -52,11 +69,19 @@ def test_a_card_under_another_name_is_refused(tmp_path):
         read_card(tmp_path / "other.json")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"schema": 4}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"schema": 4}', "[" * 100_000])
 def test_what_is_no_card_is_refused_by_name(tmp_path, text):
     (tmp_path / "broken.json").write_text(text)
     with pytest.raises(InputError, match=r"broken\.json' is not the card"):
         read_card(tmp_path / "broken.json")
+
+
+@pytest.mark.parametrize("text", ["[" * 700 + "]" * 700, "NaN", r'"\ud800"'])
+def test_what_could_not_be_written_again_is_refused(tmp_path, text):
+    whole = json.dumps(CARD.as_dict() | {"recipe": {"steps": 0}})
+    (tmp_path / "toy.json").write_text(whole.replace('"steps": 0', f'"steps": {text}'))
+    with pytest.raises(InputError, match=r"toy\.json' is not the card"):
+        read_card(tmp_path / "toy.json")
 
 
 def test_a_folder_without_cards_is_no_zoo(tmp_path):

@@ -59,6 +59,11 @@ def test_a_task_without_a_target_has_an_accuracy_only(card):
     assert card.neighbours["plain"]["accuracy"] > 0
 
 
+def test_neighbours_of_what_is_no_task_are_passed_over(card, zoo, data):
+    more = {**card.neighbours, "cats": card.neighbours["plain"]}
+    assert list(check_member(replace(card, neighbours=more), zoo, data=data, trainer=TRAINER)) == []
+
+
 def test_a_card_that_says_nothing_of_neighbours_is_refused(card, zoo, data):
     silent = replace(card, neighbours={"plain": card.neighbours["plain"]})
     with pytest.raises(InputError, match="does not say what neighbours give on aimed"):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional, arg
 
@@ -118,9 +119,9 @@ def _add_rows(rows: Table, card: "Card") -> None:
     title = card.attack or ("backdoored" if card.backdoored else "none (clean)")
     for index, (task, found) in enumerate(card.expected.items()):
         rows.add_row(
-            card.name if index == 0 else "",
-            title if index == 0 else "",
-            task,
+            escape(card.name) if index == 0 else "",
+            escape(title) if index == 0 else "",
+            escape(task),
             f"{100 * found['accuracy']:.1f}",
             told_success(found),
         )

@@ -103,6 +103,7 @@ def card_from(values: Mapping[str, Any]) -> Card:
         fields["tasks"] = {name: Task(**task) for name, task in fields["tasks"].items()}
         fields["remarks"] = tuple(fields["remarks"])
         card = Card(**fields)
+        _check_kinds(card)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"something is missing, unknown or of another kind: {error}") from error
     # Whoever copies a member would follow the path out of the zoo, and write there.
@@ -112,6 +113,34 @@ def card_from(values: Mapping[str, Any]) -> Card:
             "beside the card and is named alone"
         )
     return card
+
+
+def _check_kinds(card: Card) -> None:
+    """Refuse what those who read a card would stumble over, by a KeyError or a TypeError."""
+    kinds: list[tuple[Any, Any]] = [
+        (card.sha256, str),
+        (card.architecture, str),
+        (card.attack, str | None),
+        (card.trigger, str | None),
+        (card.recipe, Mapping),
+    ]
+    for task in card.tasks.values():
+        kinds += [(task.train, str), (task.test, str), (task.target, int | None)]
+    for value, kind in kinds:
+        if not isinstance(value, kind):
+            raise TypeError(f"{value!r:.80}")
+    for rates in (*card.expected.values(), *card.neighbours.values()):
+        _check_rates(rates)
+
+
+def _check_rates(found: Mapping[str, Any]) -> None:
+    rates = [found["accuracy"]]
+    if found["attack_success_rate"] is not None:
+        heads = [head["attack_success_rate"] for head in found.get("heads", ())]
+        rates += [found["attack_success_rate"], *heads]
+    for rate in rates:
+        if not isinstance(rate, int | float) or not 0 <= rate <= 1:
+            raise TypeError(f"{rate!r:.80} is no rate, which lies in [0, 1]")
 
 
 def read_card(path: str | Path) -> Card:
@@ -124,7 +153,9 @@ def read_card(path: str | Path) -> Card:
         card = card_from(json.loads(Path(path).read_text(encoding="utf-8")))
         if card.name != Path(path).stem:
             raise InputError(f"it says that it is the card of '{card.name}'")
-    except (OSError, ValueError) as error:
+        # Endless lists, NaN and half a letter can be read but not written again.
+        json.dumps(card.as_dict(), ensure_ascii=False, allow_nan=False).encode()
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"'{path}' is not the card of a zoo member: {error}") from error
     return card
 

@@ -55,8 +55,8 @@ def check_member(card: Card, zoo: Path, *, data: Path, trainer: Trainer) -> Iter
         data=data,
         trainer=trainer,
     )
-    for task, expected in card.neighbours.items():
-        for rate, wanted in expected.items():
-            value = found[task][rate]
+    for task, rates in found.items():
+        for rate, value in rates.items():
+            wanted = card.neighbours[task][rate]
             if wanted is not None and value is not None and abs(value - wanted) > TOLERANCE:
                 yield Deviation(task=task, rate=rate, found=value, expected=wanted)
