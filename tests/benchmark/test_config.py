@@ -96,6 +96,8 @@ def test_purified_encoders_are_kept_unless_it_is_said(write, line, kept):
             "at most 1 together",
         ),
         (("counts = [", SCENARIO), "cannot be read as TOML"),
+        (("counts = " + "[" * 10_000 + "]" * 10_000, SCENARIO), "cannot be read as TOML"),
+        ((f"ratios = [{10**400}]\n", SCENARIO, SCRATCH), r"ratios\[0\] must be a finite number"),
     ],
 )
 def test_what_is_wrong_is_named(write, parts, message):

@@ -118,6 +118,13 @@ def test_a_success_rate_of_another_trigger_is_no_control(folder, zoo):
     assert (found.accuracy, found.attack_success_rate, found.n_triggered) == (0.5, None, None)
 
 
+def test_a_control_with_a_rate_that_cannot_be_is_refused(folder, zoo):
+    said = {"digits": evaluation(probe="mlp", attack_success_rate_all=7.0)}
+    add(zoo, "clean", folder / "suspect.safetensors", backdoored=False, expected=said, recipe={})
+    with pytest.raises(InputError, match=r"card 'clean' expects on digits has the rate 7\.0"):
+        read(folder, member="bad")
+
+
 def test_other_images_of_a_task_have_no_control(folder, zoo):
     tasks = {"digits": {"train": "digits:all", "test": "digits:test"}}
     assert read(folder, member="bad", tasks=tasks).controls == {}

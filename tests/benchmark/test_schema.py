@@ -42,6 +42,7 @@ def test_what_fits_is_typed(kind, value, typed):
         (int, True, "it must be a whole number, not True"),
         (int, 1.0, "it must be a whole number"),
         (float, True, "it must be a finite number"),
+        (float, 10**400, "it must be a finite number, not 1000"),
         (float, float("nan"), "it must be a finite number, not nan"),
         (str, None, "it must be text"),
         (bool, 1, "it must be true or false"),

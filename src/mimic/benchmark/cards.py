@@ -25,6 +25,8 @@ from mimic.files import write_json
 
 SCHEMA = 2
 CARDS = "cards"
+_HIGHEST_COST = 1e15
+"""In whatever unit; sums of it stay finite."""
 
 Results = Mapping[str, Mapping[str, Evaluation]]
 """What an encoder reaches: task -> probe -> evaluation."""
@@ -134,13 +136,33 @@ class ResultCard:
         """A card from what `as_dict` gave.
 
         Raises:
-            InputError: it is of another schema, or a field is missing, unknown or of another type.
+            InputError: it is of another schema, or a field is missing, unknown, of another type or
+                out of range.
         """
         if not isinstance(values, dict) or values.get("schema") != SCHEMA:
             raise InputError(f"it is not a card of a benchmark with schema {SCHEMA}")
         fields = {name: value for name, value in values.items() if name != "schema"}
         card: ResultCard = parse(cls, fields, "the card")
+        _check_ranges(card)
         return card
+
+
+def check_rates(found: Evaluation, where: str) -> None:
+    """Refuse an evaluation that was read and cannot have been measured.
+
+    Args:
+        found: what was read.
+        where: its name, for the message.
+
+    Raises:
+        InputError: a rate is not in [0, 1].
+    """
+    rates = [found.accuracy, found.attack_success_rate, found.attack_success_rate_all]
+    rates += [*found.accuracy_ci95, *(found.attack_success_rate_ci95 or ())]
+    rates += [rate for head in found.heads for rate in (head.accuracy, head.attack_success_rate)]
+    for rate in rates:
+        if rate is not None and not 0 <= rate <= 1:
+            raise InputError(f"{where} has the rate {rate}, and rates lie in [0, 1]")
 
 
 def read_result(path: str | Path) -> ResultCard:
@@ -150,9 +172,12 @@ def read_result(path: str | Path) -> ResultCard:
         InputError: it cannot be read or is no card.
     """
     try:
-        return ResultCard.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        card = ResultCard.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        # Endless lists, NaN and half a letter can be read but not written again.
+        json.dumps(card.as_dict(), ensure_ascii=False).encode()
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"'{path}' is not a card of a benchmark: {error}") from error
+    return card
 
 
 def write_result(path: str | Path, card: ResultCard) -> None:
@@ -173,3 +198,18 @@ def load_cards(folder: str | Path) -> tuple[ResultCard, ...]:
     if not paths:
         raise InputError(f"there are no cards in '{Path(folder, CARDS)}'; is it of 'mimic bench'?")
     return tuple(map(read_result, paths))
+
+
+def _check_ranges(card: ResultCard) -> None:
+    for who, results in {"results": card.results, **card.controls}.items():
+        for task, by_probe in results.items():
+            for probe, found in by_probe.items():
+                check_rates(found, f"{who}.{task}.{probe}")
+    if card.ratio is not None and not 0 < card.ratio <= 1:
+        raise InputError(f"the card.ratio must be above 0 and at most 1, not {card.ratio}")
+    if card.count is not None and card.count < 1:
+        raise InputError(f"the card.count must be 1 or more, not {card.count}")
+    costs = (card.seconds, card.evaluation_seconds, card.images_per_second)
+    for cost in (*costs, card.peak_memory_mib, card.peak_gpu_memory_mib):
+        if cost is not None and not 0 <= cost <= _HIGHEST_COST:
+            raise InputError(f"the card has a cost of {cost}, which nothing ever took")

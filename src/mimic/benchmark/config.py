@@ -105,7 +105,7 @@ def read_config(path: str | Path) -> Bench:
         raise InputError(f"there is no configuration '{path}'; check its path") from error
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"'{path}' cannot be read as TOML: {error}") from error
     try:
         return _bench(values, home=path.resolve().parent)

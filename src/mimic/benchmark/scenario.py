@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mimic.benchmark.cards import Results
+from mimic.benchmark.cards import Results, check_rates
 from mimic.benchmark.schema import check_names, parse, read_table
 from mimic.errors import InputError
 from mimic.evaluation.evaluate import Evaluation
@@ -217,7 +217,9 @@ def _expected(card: Card, trigger: str | None, tasks: Mapping[str, Task]) -> Res
             or (known.train, known.test) != (task.train, task.test)
         ):
             continue
-        said: Evaluation = parse(Evaluation, expected, f"what card '{card.name}' expects on {name}")
+        where = f"what card '{card.name}' expects on {name}"
+        said: Evaluation = parse(Evaluation, expected, where)
+        check_rates(said, where)
         if card.trigger != trigger or known.target != task.target:
             said = dataclasses.replace(
                 said,

@@ -1,6 +1,7 @@
 """Plain JSON values to typed ones: every field is checked, and the first wrong one is named."""
 
 import math
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
@@ -82,7 +83,7 @@ def _choice(known: tuple[Any, ...], value: Any, where: str) -> Any:
 
 
 def _scalar(kind: type, value: Any, where: str) -> Any:
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and abs(value) <= sys.float_info.max:
         value = float(value)
     if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
         raise InputError(f"{where} must be {_NAMES[kind]}, not {value!r:.80}")
