@@ -95,6 +95,18 @@ def test_purified_encoders_are_kept_unless_it_is_said(write, line, kept):
             (HEAD, SCENARIO, '[[defense]]\nname = "mimic"\nrandom_share = 2.0\n'),
             "at most 1 together",
         ),
+        (
+            (HEAD, SCENARIO, FINETUNE.replace("epochs = 1", "epochs = -1")),
+            "defence 1: epochs must be 0 or more, not -1",
+        ),
+        (
+            (HEAD, SCENARIO, SCRATCH, FINETUNE.replace("= 16", "= 0")),
+            "defence 2: the batch size must be 1 or more, not 0",
+        ),
+        (
+            (HEAD, SCENARIO, FINETUNE, "learning_rate = -0.1\n"),
+            "defence 1: the learning rate must be 0 or more, not -0.1",
+        ),
         (("counts = [", SCENARIO), "cannot be read as TOML"),
         (("counts = " + "[" * 10_000 + "]" * 10_000, SCENARIO), "cannot be read as TOML"),
         ((f"ratios = [{10**400}]\n", SCENARIO, SCRATCH), r"ratios\[0\] must be a finite number"),

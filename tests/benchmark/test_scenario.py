@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from mimic.benchmark.scenario import Scenario, read_scenario
 from mimic.errors import InputError
@@ -157,6 +158,27 @@ def test_a_missing_file_is_named(folder, zoo):
 def test_images_that_are_nowhere_are_named(folder, zoo):
     with pytest.raises(InputError, match=r"no images 'cats:train' in .*MIMIC_DATA"):
         read(folder, member="bad", images="cats:train").check()
+
+
+@pytest.mark.parametrize(
+    ("trigger", "message"),
+    [
+        ("patch", "trigger 'patch' is not understood"),
+        ("image:none.png@0,0", r"there is no file '.*none\.png'"),
+        ("npz:suspect.safetensors", r"suspect\.safetensors' cannot be read as an \.npz"),
+    ],
+)
+def test_a_trigger_that_cannot_be_read_is_named(folder, trigger, message):
+    scenario = read(folder, encoder="suspect.safetensors", tasks=GIVEN, trigger=trigger)
+    with pytest.raises(InputError, match=f"scenario 'suspect': .*{message}"):
+        scenario.check()
+
+
+def test_a_file_of_a_trigger_may_lie_in_a_folder_beside_the_configuration(folder):
+    (folder / "pictures").mkdir()
+    Image.new("RGB", (2, 2)).save(folder / "pictures" / "a.png")
+    trigger = "image:pictures/a.png@0,0"
+    read(folder, encoder="suspect.safetensors", tasks=GIVEN, trigger=trigger).check()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from mimic.benchmark.schema import check_names, parse, read_table
 from mimic.defenses import DEFENSES, Defense
 from mimic.errors import InputError
 from mimic.evaluation.evaluate import PROBES
+from mimic.training import Plan
 from mimic.zoo.members import DATA_VARIABLE, find_data
 
 
@@ -149,7 +150,18 @@ def _contender(table: Mapping[str, Any], where: str) -> Contender:
     check_names(settings, known, "setting", f"defence '{name}'")
     hints = get_type_hints(type(base))
     typed = {key: parse(hints[key], value, f"{name}.{key}") for key, value in settings.items()}
-    return Contender(label=label, name=name, defense=replace(base, **typed))
+    defense = replace(base, **typed)
+    _check_plan(defense, where)
+    return Contender(label=label, name=name, defense=defense)
+
+
+def _check_plan(defense: Defense, where: str) -> None:
+    """Refuse settings that no training takes; a defence would do so only when it starts one."""
+    shared = {f.name: getattr(defense, f.name) for f in fields(Plan) if hasattr(defense, f.name)}
+    try:
+        Plan(**shared)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def _check_distinct(what: str, values: Any) -> None:

@@ -13,6 +13,7 @@ from mimic.evaluation.evaluate import Evaluation
 from mimic.files import sha256
 from mimic.images.named import DATASETS
 from mimic.zoo import Card, Task, find_zoo, read_card, read_zoo
+from mimic.zoo.members import member_trigger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ class Scenario:
         return source
 
     def check(self) -> None:
-        """Refuse a suspect that is not the one of its card, and images that are nowhere.
+        """Refuse another suspect than its card says, an unfit trigger, and images that are nowhere.
 
         Raises:
             InputError: in one of these cases.
@@ -61,6 +62,10 @@ class Scenario:
                 f"scenario '{self.name}': '{self.encoder}' is not the file that its card describes "
                 "(another SHA-256); get it again"
             )
+        try:
+            member_trigger(self.card, self.folder)
+        except InputError as error:
+            raise InputError(f"scenario '{self.name}': {error}") from error
         sources = {self.images} | {
             s for task in self.tasks.values() for s in (task.train, task.test)
         }
