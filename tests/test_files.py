@@ -11,8 +11,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mimic.errors import InputError, RunError
-from mimic.files import atomic_write, ensure_folder, sha256, write_json, write_text
+from mimic.errors import InputError, MimicError, RunError
+from mimic.files import (
+    atomic_write,
+    ensure_folder,
+    sha256,
+    tells_full_disk,
+    write_json,
+    write_text,
+)
 
 FULL = [errno.ENOSPC, errno.EDQUOT, errno.EFBIG]
 
@@ -90,6 +97,13 @@ def test_a_full_disk_in_the_block_is_a_sentence(old, number):
     with pytest.raises(RunError, match=r"the disk is full: '.*result.txt' was not written"):
         write_half(old, OSError(number, os.strerror(number)))
     assert (old.read_text(), names(old.parent)) == ("old", ["result.txt"])
+
+
+@pytest.mark.parametrize(("number", "full"), [(errno.ENOSPC, True), (errno.EACCES, False)])
+def test_a_full_disk_can_be_told_from_a_forbidden_place(old, number, full):
+    with pytest.raises(MimicError) as caught:
+        write_half(old, OSError(number, os.strerror(number)))
+    assert tells_full_disk(caught.value) is full
 
 
 def test_a_disk_that_is_full_at_the_last_moment_is_a_sentence(old, monkeypatch):

@@ -84,6 +84,11 @@ def sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+def tells_full_disk(error: BaseException) -> bool:
+    """Whether an error that was raised here comes from a full disk."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL
+
+
 def _explain(error: OSError, path: Path) -> InputError | RunError:
     if error.errno in _FULL:
         return RunError(

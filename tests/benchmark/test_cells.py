@@ -1,9 +1,11 @@
 """A cell, run for real: what its card says, and how it goes on where it was interrupted."""
 
+import errno
 import json
 import os
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +17,7 @@ from mimic.benchmark.judging import clean_images, judged
 from mimic.defenses import Nothing
 from mimic.defenses.finetune import FineTune, FineTuneObjective
 from mimic.encoders.loading import load_encoder
-from mimic.errors import InterruptedRunError, RunError
+from mimic.errors import InputError, InterruptedRunError, RunError
 from mimic.images.source import open_images
 from mimic.training import Trainer
 
@@ -135,6 +137,39 @@ def test_a_failure_is_a_card_with_its_error(cell, tmp_path, monkeypatch, capsys)
     assert card.results == {}
     assert not (tmp_path / cell.stem).exists()
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("unwritten", "steps_in_all"),
+    [("cards/*.safetensors", 2), ("controls/*.json", 2), ("work/*/*.ckpt", 4)],
+)
+def test_a_full_disk_makes_no_card_and_keeps_the_checkpoints(
+    cell, tmp_path, monkeypatch, unwritten, steps_in_all
+):
+    names = {"work": "work", "keep": "cards", "controls": "controls"}
+    folders = {argument: tmp_path / name for argument, name in names.items()}
+    steps, replace_file = [], Path.replace
+
+    def full(temporary, path):
+        if path.match(unwritten):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace_file(temporary, path)
+
+    monkeypatch.setattr(FineTuneObjective, "after_step", lambda _: steps.append(1))
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(RunError, match="disk is full"):
+        run_cell(cell, **folders)
+    assert (tmp_path / "work" / cell.stem / "cell.json").exists()
+    monkeypatch.setattr(Path, "replace", replace_file)
+    assert not run_cell(cell, **folders).failed
+    assert len(steps) == steps_in_all
+
+
+def test_an_encoder_that_cannot_be_written_makes_no_card_either(cell, tmp_path):
+    (tmp_path / "cards").write_text("no folder")
+    with pytest.raises(InputError, match="cannot write"):
+        run_cell(cell, work=tmp_path / "work", keep=tmp_path / "cards")
+    assert (tmp_path / "work" / cell.stem / "finetune.ckpt").exists()
 
 
 def test_a_suspect_that_changes_while_the_grid_runs_fails_its_cell(cell, tmp_path):

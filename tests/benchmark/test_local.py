@@ -10,7 +10,7 @@ import pytest
 from mimic.benchmark import Cluster
 from mimic.benchmark import local as module
 from mimic.benchmark.local import Local, local
-from mimic.errors import InputError, InterruptedRunError
+from mimic.errors import InputError, InterruptedRunError, RunError
 
 RUNS = '''
 """Ways to run a cell that a new process can import."""
@@ -37,6 +37,9 @@ def answer_or_wait(cell):
     except KeyboardInterrupt:
         mark.with_name("saved").touch()
         raise
+
+def full(cell):
+    raise RunError("the disk is full")
 
 def interrupted(cell):
     raise InterruptedRunError("somebody else said so")
@@ -80,6 +83,11 @@ def test_closing_the_executor_lets_cells_save_and_ends_their_processes(cells, ru
 def test_a_process_that_was_told_to_stop_stops_the_grid(cells, runs, tmp_path):
     with pytest.raises(InterruptedRunError, match="was told to stop"):
         list(executor(tmp_path)(cells[:1], runs.interrupted))
+
+
+def test_what_no_cell_can_help_stops_the_grid(cells, runs, tmp_path):
+    with pytest.raises(RunError, match="disk is full"):
+        list(executor(tmp_path)(cells[:1], runs.full))
 
 
 @pytest.mark.parametrize(

@@ -183,3 +183,12 @@ def test_no_machine_left_ends_the_grid_and_drops_what_waits(cells, monkeypatch, 
     with pytest.raises(RunError, match=r"no machine is left with 1 CPU\(s\) for a cell"):
         list(executor(cells, answer_or_wait))
     assert dropped == [(cells[0].stem, False), (cells[0].stem, True)]
+
+
+def test_what_no_cell_can_help_stops_the_grid(cells):
+    def get(_task):
+        raise ray.exceptions.RayTaskError("run", "", RunError("the disk is full"))
+
+    there = SimpleNamespace(get=get, exceptions=ray.exceptions)
+    with pytest.raises(RunError, match="disk is full"):
+        module._answer(there, "task", cells[0])

@@ -19,7 +19,7 @@ from mimic.encoders.encoder import Encoder
 from mimic.encoders.export import save_encoder
 from mimic.encoders.loading import load_encoder
 from mimic.errors import InterruptedRunError, RunError
-from mimic.files import write_json
+from mimic.files import tells_full_disk, write_json
 from mimic.training import History
 from mimic.zoo.members import provenance
 
@@ -41,7 +41,8 @@ def run_cell(
     """Run one cell to its card; an unfinished one goes on from its checkpoints.
 
     A cell that fails has a card too, with its error; its checkpoints are dropped then. Those of a
-    finished cell stay until its card is written, see `forget`.
+    finished cell stay until its card is written, see `forget`. That something cannot be written is
+    no fault of the cell: there is no card then, and the checkpoints stay.
 
     Args:
         cell: what to run.
@@ -52,6 +53,8 @@ def run_cell(
 
     Raises:
         InterruptedRunError: SIGINT or SIGTERM arrived; the state is saved.
+        InputError: the purified encoder cannot be written.
+        RunError: the disk is full.
     """
     try:
         suspect = _suspect(cell)
@@ -60,14 +63,16 @@ def run_cell(
         results = judged(cell, done.encoder)
         evaluation_seconds = time.monotonic() - started
         compared = cell.scenario.controls if controls is None else measured_controls(cell, controls)
-        if keep is not None:
-            _keep(done.encoder, encoder_file(keep, cell.stem))
     except InterruptedRunError:
         raise
     except Exception as error:
+        if tells_full_disk(error):
+            raise
         traceback.print_exc()
         forget(cell, work)
         return failed(cell, error)
+    if keep is not None:
+        _keep(done.encoder, encoder_file(keep, cell.stem))
     return _card(
         cell,
         results=results,

@@ -34,7 +34,8 @@ class Executor(Protocol):
 
         Args:
             cells: what to run.
-            run: runs one cell and never fails but by being interrupted; it can be pickled.
+            run: runs one cell, and fails only where none can be run: by being interrupted, or by a
+                MimicError that is to be raised here; it can be pickled.
         """
 
 

@@ -23,7 +23,7 @@ from mimic.benchmark.cards import ResultCard
 from mimic.benchmark.cells import failed
 from mimic.benchmark.cluster import Cluster
 from mimic.benchmark.grid import Cell
-from mimic.errors import InputError, InterruptedRunError, RunError
+from mimic.errors import InputError, InterruptedRunError, MimicError, RunError
 from mimic.files import ensure_folder
 
 _INTERRUPTED = InterruptedRunError.exit_code
@@ -51,6 +51,7 @@ class Local:
 
         Raises:
             InterruptedRunError: a process was told to stop.
+            MimicError: whatever `run` raised of these.
         """
         ensure_folder(self.logs)
         waiting = list(reversed(cells))
@@ -124,6 +125,8 @@ class _Child:
             card = None
         self.connection.close()
         self.process.join()
+        if isinstance(card, MimicError):
+            raise card
         if isinstance(card, ResultCard):
             if not card.failed:
                 self.log.unlink(missing_ok=True)
@@ -169,6 +172,8 @@ def _work(
         connection.send(run(cell))
     except (KeyboardInterrupt, InterruptedRunError):
         sys.exit(_INTERRUPTED)
+    except MimicError as error:
+        connection.send(error)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -21,7 +21,7 @@ from mimic.benchmark.cards import ResultCard
 from mimic.benchmark.cells import failed
 from mimic.benchmark.cluster import Cluster, joined
 from mimic.benchmark.grid import Cell
-from mimic.errors import InputError, InterruptedRunError, RunError
+from mimic.errors import InputError, InterruptedRunError, MimicError, RunError
 from mimic.files import write_text
 from mimic.training.interruption import watch_signals
 
@@ -61,6 +61,7 @@ class RayExecutor:
         Raises:
             InputError: the cluster cannot be reached, or cells want a GPU and get none.
             RunError: there is no machine left that a cell fits on.
+            MimicError: whatever `run` raised of these.
         """
         if not self.cluster.gpus and any(cell.device.startswith("cuda") for cell in cells):
             raise InputError(
@@ -160,10 +161,13 @@ def _answer(ray: ModuleType, task: Any, cell: Cell) -> tuple[ResultCard, str]:
 
     Raises:
         _LostError: there is none, and another process may well give one.
+        MimicError: no cell can be run.
     """
     try:
         answer: tuple[ResultCard, str] | None = ray.get(task)
     except ray.exceptions.RayTaskError as error:  # such as a machine without mimic
+        if isinstance(error.cause, MimicError):
+            raise error.cause from error
         return failed(cell, error.cause or error), str(error)
     except ray.exceptions.RayError as error:
         raise _LostError(f"{type(error).__name__}, {str(error).partition(chr(10))[0]}") from error

@@ -79,7 +79,8 @@ def run_bench(
 
     Raises:
         InputError: the configuration is wrong, a suspect is not the file of its card, the folder is
-            in use, or holds a card of that name with other settings.
+            in use, holds a card of that name with other settings, or cannot be written.
+        RunError: the disk is full; no training is lost, and the same call goes on.
         InterruptedRunError: Ctrl-C, or what the program takes for it; cells have saved their state,
             and the same call goes on.
     """
