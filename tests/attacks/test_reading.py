@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import pytest
 import torch
@@ -47,6 +49,14 @@ def test_a_damaged_file_is_refused(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(InputError, match="cannot be read"):
         read_arrays(path, "x")
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage"])
+def test_a_member_that_is_no_array_is_refused(tmp_path, content):
+    with zipfile.ZipFile(tmp_path / "damaged.npz", "w") as archive:
+        archive.writestr("x.npy", content)
+    with pytest.raises(InputError, match="'x' is damaged or no array"):
+        read_arrays(tmp_path / "damaged.npz", "x")
 
 
 def test_a_truncated_file_is_refused(tmp_path):

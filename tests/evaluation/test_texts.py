@@ -101,6 +101,14 @@ def test_damaged_files_are_refused(tmp_path, name):
         read_text_embeddings(tmp_path / name)
 
 
+@pytest.mark.parametrize("content", [b"", b"garbage"])
+def test_members_that_are_no_arrays_are_refused(tmp_path, content):
+    with zipfile.ZipFile(tmp_path / "texts.npz", "w") as archive:
+        archive.writestr("embeddings.npy", content)
+    with pytest.raises(InputError, match="'embeddings' is damaged or no array"):
+        read_text_embeddings(tmp_path / "texts.npz")
+
+
 def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MOST_BYTES", 2_000)
     path = tmp_path / "texts.npz"
@@ -110,7 +118,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
         read_text_embeddings(path)
 
 
-@pytest.mark.parametrize("header", ['{"a": 1}', "[1, 2]", "[", "null"])
+@pytest.mark.parametrize("header", ['{"a": 1}', "[1, 2]", "[", "[" * 100_000, "null"])
 def test_other_names_in_a_header_are_refused(tmp_path, header):
     path = tmp_path / "texts.safetensors"
     save_file({"embeddings": torch.from_numpy(VECTORS)}, path, {"classes": header})

@@ -1,3 +1,6 @@
+import struct
+import zipfile
+
 import numpy as np
 import pytest
 import torch
@@ -77,6 +80,38 @@ def test_files_that_are_no_archive_are_refused(tmp_path, content):
     (tmp_path / "data.npz").write_bytes(content)
     with pytest.raises(InputError, match=r"cannot read .*data\.npz"):
         open_images(tmp_path / "data.npz")
+
+
+HEADER = b"\x93NUMPY\x01\0"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"garbage",
+        HEADER + struct.pack("<H", 9000) + b"(" * 9000,
+        HEADER
+        + struct.pack("<H", 80)
+        + b"{'descr': '|u1', 'fortran_order': False, 'shape': (%d,)}".ljust(82) % 10**20,
+    ],
+    ids=["empty", "garbage", "endless", "overflow"],
+)
+def test_members_that_are_no_arrays_are_refused(tmp_path, content):
+    with zipfile.ZipFile(tmp_path / "data.npz", "w") as archive:
+        archive.writestr("x.npy", content)
+    with pytest.raises(InputError, match=r"cannot read .*data\.npz"):
+        open_images(tmp_path / "data.npz")
+
+
+def test_members_with_a_password_are_refused(archive):
+    path = archive(x=X)
+    content = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.find(mark) + offset] |= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="password"):
+        open_images(path)
 
 
 def test_truncated_archive_is_refused(archive):

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -137,6 +138,15 @@ def test_cache_that_contradicts_itself_is_ignored(folder, cache, sizes, broken):
     assert known_index(counted(folder)[0]).readable.tolist() == [0, 1, 2, 3, 4]
 
 
+def test_cache_whose_members_are_no_arrays_is_ignored(folder, cache):
+    known_index(counted(folder)[0])
+    (file,) = (cache / "index").iterdir()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("sizes.npy", b"garbage")
+        archive.writestr("broken.npy", b"garbage")
+    assert known_index(counted(folder)[0]).readable.tolist() == [0, 1, 2, 3, 4]
+
+
 def test_cache_that_cannot_be_made_does_no_harm(folder, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("MIMIC_CACHE", str(tmp_path / "file"))
@@ -154,8 +164,6 @@ def test_sources_without_files_are_not_kept(cache):
 
 
 def write_archive(tmp_path: Path) -> Path:
-    import zipfile
-
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for name, size in (("train/a.png", (3, 4)), ("test/a.png", (5, 6))):
             buffer = io.BytesIO()

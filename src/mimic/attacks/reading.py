@@ -1,7 +1,5 @@
 """Pictures and arrays from disk, read without trust and with errors that a user can act on."""
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mimic.errors import InputError
+from mimic.images.arrays import NPZ_ERRORS, plain_array
 from mimic.images.decode import BrokenImageError, decode, fit
 
 
@@ -44,12 +43,11 @@ def read_arrays(path: str | Path, *keys: str) -> list[np.ndarray[Any, Any]]:
         with _existing(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = [key for key in keys if key not in archive.files]
             if not missing:
-                return [archive[key] for key in keys]
+                return [plain_array(archive, key) for key in keys]
             held = ", ".join(archive.files) or "nothing"
     except InputError:
         raise
-    # A lone array (.npy) under this name has no `with` (TypeError).
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except NPZ_ERRORS as error:
         raise InputError(f"'{path}' cannot be read as an .npz of plain arrays: {error}") from error
     raise InputError(
         f"'{path}' has no array '{missing[0]}'; it holds {held}, and {', '.join(keys)} are needed"

@@ -2,7 +2,6 @@
 
 import json
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mimic.errors import InputError
+from mimic.images.arrays import NPZ_ERRORS, plain_array
 
 EMBEDDINGS, CLASSES = "embeddings", "classes"
 MOST_BYTES = 1 << 30
@@ -96,11 +96,11 @@ def _read_npz(path: Path) -> tuple[Tensor, list[str]]:
                 raise _too_large(path)
         with np.load(path, allow_pickle=False) as archive:
             arrays: Mapping[str, Any] = {
-                key: archive[key] for key in (EMBEDDINGS, CLASSES) if key in archive
+                key: plain_array(archive, key) for key in (EMBEDDINGS, CLASSES) if key in archive
             }
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except NPZ_ERRORS as error:
         raise InputError(f"cannot read '{path}' as an .npz of plain arrays: {error}") from error
     if EMBEDDINGS not in arrays or arrays[EMBEDDINGS].dtype.kind != "f":
         raise InputError(f"'{path}' needs {_WHAT}")
@@ -116,7 +116,7 @@ def _read_safetensors(path: Path) -> tuple[Tensor, list[str]]:
             header = file.metadata() or {}
             vectors = file.get_tensor(EMBEDDINGS)
         names = json.loads(header.get(CLASSES, "[]"))
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise InputError(f"'{path}' needs {_WHAT} as safetensors: {error}") from error
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InputError(f"'{CLASSES}' in the header of '{path}' must be a list of texts")

@@ -1,8 +1,10 @@
 """Images and labels in a NumPy archive: `x` [N, height, width, 3] uint8 and perhaps `y`."""
 
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +14,20 @@ from torch import Tensor
 
 from mimic.errors import InputError
 from mimic.images.pictures import Pictures
+
+NPZ_ERRORS = (
+    OSError,
+    ValueError,
+    EOFError,
+    TypeError,  # a plain .npy file under this name has no `with`
+    RuntimeError,  # packed with a password or by an unknown method
+    OverflowError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+    tokenize.TokenError,
+)
+"""What NumPy raises for an `.npz` that is damaged or none."""
 
 
 def npz_pictures(path: Path, *, name: str, labels: bool = False) -> Pictures:
@@ -38,18 +54,29 @@ def npz_pictures(path: Path, *, name: str, labels: bool = False) -> Pictures:
     )
 
 
+def plain_array(archive: Any, key: str) -> NDArray[Any]:
+    """What an opened `.npz` holds under a key.
+
+    Raises:
+        ValueError: it is no array; NumPy gives the bytes then.
+    """
+    value = archive[key]
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"'{key}' is damaged or no array")
+    return value
+
+
 def _load(path: Path, wanted: tuple[str, ...]) -> dict[str, NDArray]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = [key for key in wanted if key not in archive]
             if not missing:
-                return {key: archive[key] for key in wanted}
+                return {key: plain_array(archive, key) for key in wanted}
             held = ", ".join(archive) or "nothing"
-    # A plain .npy file under this name has no `with` (TypeError).
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"cannot read '{path}' as an .npz of plain arrays: {error}") from error
     except MemoryError as error:
         raise InputError(f"'{path}' does not fit into memory; split it") from error
+    except NPZ_ERRORS as error:
+        raise InputError(f"cannot read '{path}' as an .npz of plain arrays: {error}") from error
     what = "images as 'x' (uint8, [N, height, width, 3])" if "x" in missing else "labels as 'y'"
     raise InputError(f"'{path}' needs {what}; it holds {held}")
 

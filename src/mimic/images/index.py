@@ -3,8 +3,6 @@
 import hashlib
 import json
 import os
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +16,7 @@ from PIL import Image
 
 from mimic.errors import MimicError
 from mimic.files import atomic_write
+from mimic.images.arrays import NPZ_ERRORS, plain_array
 from mimic.images.decode import MAX_BYTES, MAX_PIXELS, Size
 from mimic.images.named import cache_folder
 from mimic.images.pictures import Pictures
@@ -115,19 +114,9 @@ def _load(path: Path, count: int) -> Index | None:
     """An index from the cache; None if it is not there or not what was written."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            sizes, broken = kept["sizes"], dict(json.loads(kept["broken"].tobytes()))
-    # TypeError and AttributeError: a plain array, or JSON of another shape.
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        EOFError,
-        MemoryError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ):
+            sizes, noted = (plain_array(kept, key) for key in ("sizes", "broken"))
+            broken = dict(json.loads(noted.tobytes()))
+    except (*NPZ_ERRORS, KeyError):
         return None
     if sizes.shape != (count, 2) or sizes.dtype != np.int32:
         return None
