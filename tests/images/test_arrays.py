@@ -69,7 +69,17 @@ def test_object_arrays_are_refused_and_never_unpickled(archive):
         open_images(archive(x=np.array([{}, {}], dtype=object)))
 
 
-@pytest.mark.parametrize("y", [Y[:4], Y.astype(float), Y - 1, np.eye(5, dtype=int)])
+@pytest.mark.parametrize(
+    "y",
+    [
+        Y[:4],
+        Y.astype(float),
+        Y - 1,
+        np.eye(5, dtype=int),
+        Y + 2**31 - 3,
+        Y.astype(np.uint64) + np.uint64(2**63),
+    ],
+)
 def test_labels_of_another_kind_are_refused(archive, y):
     with pytest.raises(InputError, match="'y' in"):
         open_images(archive(x=X, y=y), labels=True)

@@ -99,6 +99,42 @@ def test_files_without_image_bytes_are_refused_and_their_columns_named(tmp_path,
         open_images(tmp_path / "a.parquet")
 
 
+@pytest.mark.parametrize("twice", ["image", "label"])
+def test_two_columns_of_one_name_are_refused(tmp_path, twice):
+    columns = [("image", [png(1)]), ("label", [0]), (twice, [png(1) if twice == "image" else 0])]
+    arrays, names = [pa.array(values) for _, values in columns], [name for name, _ in columns]
+    pq.write_table(pa.table(arrays, names=names), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=f"several columns '{twice}'"):
+        open_images(tmp_path / "a.parquet", labels=True)
+
+
+@pytest.mark.parametrize(
+    "labels", [pa.array([1, 2**63], pa.uint64()), [1, 2**31], [1, -1], [1, None], [0.5, 1.0]]
+)
+def test_labels_that_are_no_classes_are_refused(tmp_path, labels):
+    path = write(tmp_path / "a.parquet", [png(1), png(2)], labels)
+    with pytest.raises(InputError, match="must hold integers from 0 up, below 2147483648"):
+        open_images(path, labels=True)
+
+
+def test_largest_label_is_a_label(tmp_path):
+    path = write(tmp_path / "a.parquet", [png(1)], [2**31 - 1])
+    assert open_images(path, labels=True).labels.tolist() == [2**31 - 1]
+
+
+def test_class_without_a_name_beside_named_ones_is_refused(tmp_path):
+    path = write(tmp_path / "a.parquet", [png(1), png(2)], [0, 1], class_names=["ape"])
+    with pytest.raises(InputError, match="names 1 classes and has the label 1"):
+        open_images(path, labels=True)
+
+
+def test_endless_metadata_names_no_classes(tmp_path):
+    table = pa.table({"image": [png(1)], "label": [0]})
+    note = {"huggingface": "[" * 100_000}
+    pq.write_table(table.replace_schema_metadata(note), tmp_path / "a.parquet")
+    assert open_images(tmp_path / "a.parquet", labels=True).class_names == ()
+
+
 @pytest.mark.parametrize(
     ("blob", "reason"),
     [(None, "no bytes"), (b"text", "not an image"), (png(1)[:50], "damaged")],

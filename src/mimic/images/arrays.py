@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from mimic.errors import InputError
+from mimic.images.labels import LABELS_END
 from mimic.images.pictures import Pictures
 
 NPZ_ERRORS = (
@@ -35,7 +36,7 @@ def npz_pictures(path: Path, *, name: str, labels: bool = False) -> Pictures:
 
     Args:
         path: the archive, with `x` uint8 of shape (n, height, width, 3) and, if labels are
-            asked for, `y` of shape (n,) or (n, 1): integers from 0 up.
+            asked for, `y` of shape (n,) or (n, 1): integers from 0 up, below `LABELS_END`.
         name: the name of the source in messages.
         labels: read `y` as well.
 
@@ -97,10 +98,10 @@ def _checked_images(images: NDArray, name: str) -> NDArray[np.uint8]:
 
 def _checked_labels(labels: NDArray, count: int, name: str) -> Tensor:
     flat = labels.dtype.kind in "iu" and labels.shape in {(count,), (count, 1)}
-    if not flat or labels.min() < 0:
+    if not flat or labels.min() < 0 or labels.max() >= LABELS_END:
         raise InputError(
-            f"'y' in '{name}' must be integers from 0 up of shape ({count},) or ({count}, 1), "
-            f"and is {labels.dtype} of shape {labels.shape}"
-            + (f" with a minimum of {labels.min()}" if flat else "")
+            f"'y' in '{name}' must be integers from 0 up, below {LABELS_END}, of shape ({count},) "
+            f"or ({count}, 1), and is {labels.dtype} of shape {labels.shape}"
+            + (f" from {labels.min()} to {labels.max()}" if flat else "")
         )
     return torch.from_numpy(labels.reshape(count).astype(np.int64))

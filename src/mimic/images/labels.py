@@ -12,6 +12,9 @@ from mimic.text import printable
 _SPLIT_NAMES = frozenset({"train", "test", "val", "valid", "validation"})
 _WHOLE_NUMBER = re.compile(r"-?\d{1,9}")
 
+LABELS_END = 1 << 31
+"""Labels are below it: what counts so far is no class."""
+
 Labels = tuple[Tensor, tuple[str, ...]]
 """Class of each image, shape (n,), int64, and the names of the classes where they are known."""
 

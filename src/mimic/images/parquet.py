@@ -14,7 +14,7 @@ from PIL import Image
 
 from mimic.errors import InputError, RunError
 from mimic.images.decode import BrokenImageError, decode
-from mimic.images.labels import Labels, number_words
+from mimic.images.labels import LABELS_END, Labels, number_words
 from mimic.images.pictures import Pictures
 
 if TYPE_CHECKING:
@@ -81,13 +81,14 @@ def image_column(schema: "pa.Schema", name: str) -> str:
     """The column that holds the compressed bytes.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or two of that name.
     """
     import pyarrow as pa
 
     for column in IMAGE_COLUMNS:
         if column not in schema.names:
             continue
+        _check_single(column, schema, name)
         kind = schema.field(column).type
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
             return column
@@ -221,7 +222,7 @@ def label_column(schema: "pa.Schema", name: str) -> str:
     """The column that holds the labels.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or two of that name.
     """
     column = next((column for column in LABEL_COLUMNS if column in schema.names), None)
     if column is None:
@@ -229,24 +230,37 @@ def label_column(schema: "pa.Schema", name: str) -> str:
             f"'{name}' has no labels: none of the columns {', '.join(schema.names)} is called "
             f"{' or '.join(LABEL_COLUMNS)}; give labelled images"
         )
+    _check_single(column, schema, name)
     return column
+
+
+def _check_single(column: str, schema: "pa.Schema", name: str) -> None:
+    if schema.names.count(column) > 1:
+        raise InputError(f"'{name}' has several columns '{column}'; rename all but one of them")
 
 
 def numbered(values: Sequence[Any], schema: "pa.Schema", name: str) -> Labels:
     """The values of the column of labels as numbers, and the names of the classes.
 
     Raises:
-        InputError: they are neither names nor integers from 0 up.
+        InputError: they are neither names nor integers from 0 up, or a class has no name while
+            others have.
     """
     if all(isinstance(value, str) for value in values):
         return number_words(values)
-    if not all(isinstance(value, int) and value >= 0 for value in values):
+    if not all(isinstance(value, int) and 0 <= value < LABELS_END for value in values):
         raise InputError(
-            f"the column '{label_column(schema, name)}' of '{name}' must hold integers from 0 up "
-            "or names, and holds something else (null, negative, another type); give labelled "
-            "images"
+            f"the column '{label_column(schema, name)}' of '{name}' must hold integers from 0 up, "
+            f"below {LABELS_END}, or names, and holds something else (null, negative, another "
+            "type); give labelled images"
         )
-    return torch.tensor(values, dtype=torch.int64), _class_names(schema)
+    names = _class_names(schema)
+    if names and max(values) >= len(names):
+        raise InputError(
+            f"'{name}' names {len(names)} classes and has the label {max(values)}; name all "
+            "classes in its metadata, or none"
+        )
+    return torch.tensor(values, dtype=torch.int64), names
 
 
 def _class_names(schema: "pa.Schema") -> tuple[str, ...]:
@@ -255,5 +269,5 @@ def _class_names(schema: "pa.Schema") -> tuple[str, ...]:
         features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
         column = next(column for column in LABEL_COLUMNS if column in features)
         return tuple(str(label) for label in features[column]["names"])
-    except (KeyError, TypeError, ValueError, StopIteration):
+    except (KeyError, TypeError, ValueError, StopIteration, RecursionError):
         return ()
