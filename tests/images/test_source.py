@@ -28,6 +28,22 @@ def test_other_files_are_refused(tmp_path):
         open_images(tmp_path / "a.doc")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+@pytest.mark.parametrize("suffix", ["npz", "parquet", "zip", "tar", "txt", "csv"])
+def test_pipes_are_refused_and_not_waited_for(tmp_path, suffix):
+    os.mkfifo(tmp_path / f"a.{suffix}")
+    with pytest.raises(InputError, match="no ordinary file"):
+        open_images(tmp_path / f"a.{suffix}")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+@pytest.mark.parametrize("suffix", ["parquet", "tar"])
+def test_pipes_in_a_folder_of_shards_are_refused_too(tmp_path, suffix):
+    os.mkfifo(tmp_path / f"a.{suffix}")
+    with pytest.raises(InputError, match="no ordinary file"):
+        open_images(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["a.tar.gz", "a.tgz", "a.tar.zst"])
 def test_archives_that_are_compressed_as_a_whole_are_refused_with_a_way_out(tmp_path, name):
     (tmp_path / name).write_bytes(b"\x1f\x8b")

@@ -1,6 +1,6 @@
 """One spelling for every place that images come from: a folder, a file, or a name."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from mimic.errors import InputError
@@ -84,6 +84,7 @@ def find_pictures(
     path, split_or_none = _locate(text)
     if path.is_dir():
         return _in_folder(path, split_or_none, labels=labels, memory_limit=memory_limit)
+    _check_files([path])
     suffix = path.suffix.lower()
     if suffix in ARCHIVE_SUFFIXES:
         return archive_pictures([path], name=text, folder=split_or_none, labels=labels)
@@ -141,16 +142,24 @@ def _in_folder(path: Path, split: str | None, *, labels: bool, memory_limit: int
     files = list_files(path)
     if parquet := _ending_in({".parquet"}, files, path):
         chosen = split_files(parquet, split, name=str(path))
+        _check_files(chosen)
         return parquet_pictures(chosen, name=name, labels=labels, memory_limit=memory_limit)
     if not any(map(is_image, files)) and (shards := _ending_in(ARCHIVE_SUFFIXES, files, path)):
-        return archive_pictures(
-            split_files(shards, split, name=str(path)), name=name, labels=labels
-        )
+        chosen = split_files(shards, split, name=str(path))
+        _check_files(chosen)
+        return archive_pictures(chosen, name=name, labels=labels)
     if split is not None:
         path = _split_folder(path, split)
         files = list_files(path)
     images = [file for file in files if is_image(file)]
     return folder_pictures(path, images, name=name, labels=labels)
+
+
+def _check_files(paths: Iterable[Path]) -> None:
+    """Refuse a pipe or a device: it would keep its reader waiting, or never end."""
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"'{path}' is no ordinary file; copy its content into one")
 
 
 def _ending_in(suffixes: Collection[str], files: Sequence[str], folder: Path) -> list[Path]:
