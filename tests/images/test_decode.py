@@ -53,6 +53,12 @@ def test_sixteen_bits_are_scaled_to_eight_and_rounded(kind):
     assert np.array_equal(pixels(compressed(Image.fromarray(deep), kind))[..., 2], expected)
 
 
+def test_transparent_grey_of_sixteen_bits_becomes_white():
+    deep = np.array([[39_999, 40_000]], dtype=np.uint16)
+    data = compressed(Image.fromarray(deep), transparency=40_000)
+    assert pixels(data)[..., 0].tolist() == [[156, 255]]
+
+
 def deep_png(values: np.ndarray, colour_type: int) -> bytes:
     """A PNG file of 16 bits per channel, which Pillow cannot write in colour."""
     height, width, _ = values.shape
@@ -205,9 +211,11 @@ def test_bombs_that_the_decoder_itself_refuses_are_reported_too(monkeypatch):
         decode(compressed(Image.new("RGB", (10, 10))))
 
 
-def test_floating_point_pixels_are_refused():
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+@pytest.mark.parametrize("level", [1, 252, 40_000])
+def test_pixels_whose_range_is_unknown_are_refused(kind, level):
     with pytest.raises(BrokenImageError, match="range is unknown"):
-        decode(compressed(Image.fromarray(np.ones((2, 2), np.float32)), "TIFF"))
+        decode(compressed(Image.fromarray(np.full((2, 2), level, kind)), "TIFF"))
 
 
 def test_fit_leaves_the_right_size_untouched(rgb):

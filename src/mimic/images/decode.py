@@ -58,6 +58,9 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode == "RGB" and "transparency" not in picture.info:
         picture.load()
         return picture
+    # PNG and PPM put 16 bits into this mode; in a TIFF they are 32, whatever values they have.
+    if picture.mode == "I" and picture.format == "TIFF":
+        raise BrokenImageError("32-bit pixels, whose range is unknown")
     if picture.mode.startswith("I"):
         return _sixteen_bit_to_rgb(picture)
     if picture.mode == "F":
@@ -99,4 +102,6 @@ def _sixteen_bit_to_rgb(picture: Image.Image) -> Image.Image:
         raise BrokenImageError("32-bit pixels, whose range is unknown")
     # 65,535 = 257 * 255: the full range maps onto the full range, rounded.
     grey = ((values + 128) // 257).astype(np.uint8)
+    if "transparency" in picture.info:
+        grey[values == picture.info["transparency"]] = 255
     return Image.fromarray(grey).convert("RGB")

@@ -21,7 +21,7 @@ from mimic.images.decode import MAX_BYTES, MAX_PIXELS, Size
 from mimic.images.named import cache_folder
 from mimic.images.pictures import Pictures
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
