@@ -15,6 +15,7 @@ from mimic.errors import InputError, MimicError, RunError
 from mimic.files import (
     atomic_write,
     ensure_folder,
+    expanded,
     sha256,
     tells_full_disk,
     write_json,
@@ -165,6 +166,12 @@ def test_permissions_follow_the_umask_where_a_writer_has_its_own_idea(tmp_path, 
         save_file({"weight": torch.zeros(2)}, temporary)
         temporary.chmod(0o600)
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_home_is_put_in_and_one_of_nobody_is_refused():
+    assert expanded("~/a") == Path.home() / "a"
+    with pytest.raises(InputError, match="'~nobody-of-that-name/a'"):
+        expanded("~nobody-of-that-name/a")
 
 
 def test_ensure_folder_creates_parents_and_leaves_nothing_inside(tmp_path):

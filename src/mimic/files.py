@@ -45,6 +45,18 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def expanded(path: str | Path) -> Path:
+    """A path in which `~` stands for a home.
+
+    Raises:
+        InputError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"'{path}' begins with a user that is not known here") from error
+
+
 def ensure_folder(folder: str | Path) -> Path:
     """Create `folder` (and its parents) and check that files can be made in it.
 

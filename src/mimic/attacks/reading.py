@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mimic.errors import InputError
+from mimic.files import expanded
 from mimic.images.arrays import NPZ_ERRORS, plain_array
 from mimic.images.decode import BrokenImageError, decode, fit
 
@@ -55,7 +56,7 @@ def read_arrays(path: str | Path, *keys: str) -> list[np.ndarray[Any, Any]]:
 
 
 def _existing(path: str | Path) -> Path:
-    found = Path(path).expanduser()
+    found = expanded(path)
     try:
         if found.is_file():
             return found

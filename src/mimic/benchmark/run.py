@@ -18,6 +18,7 @@ from mimic.benchmark.grid import Cell, differing, expand
 from mimic.benchmark.progress import GridProgress
 from mimic.benchmark.schema import check_names
 from mimic.errors import InputError, InterruptedRunError
+from mimic.files import expanded
 from mimic.lock import locked
 from mimic.training.precision import open_fabric
 
@@ -88,7 +89,7 @@ def run_bench(
     open_fabric(bench.device, bench.precision)
     for scenario in bench.scenarios:
         scenario.check()
-    cells, folder = expand(bench), Path(folder).expanduser()
+    cells, folder = expand(bench), expanded(folder)
     if isinstance(executor, str):
         check_names([executor], EXECUTORS, "executor", "mimic bench")
         executor = EXECUTORS[executor](workers, folder / LOGS, cluster)

@@ -10,7 +10,7 @@ from mimic.benchmark.cards import Results, check_rates
 from mimic.benchmark.schema import check_names, parse, read_table
 from mimic.errors import InputError
 from mimic.evaluation.evaluate import Evaluation
-from mimic.files import sha256
+from mimic.files import expanded, sha256
 from mimic.images.named import DATASETS
 from mimic.zoo import Card, Task, find_zoo, read_card, read_zoo
 from mimic.zoo.members import member_trigger
@@ -137,7 +137,7 @@ def _suspect(asked: _Table, where: str, home: Path) -> tuple[Card, Path, Mapping
         check_names([asked.member], cards, "member", where)
         card, encoder = cards[asked.member], zoo / cards[asked.member].file
     else:
-        encoder = home / Path(str(asked.encoder)).expanduser()
+        encoder = home / expanded(str(asked.encoder))
         path = home / asked.card if asked.card else encoder.with_suffix(".json")
         if not asked.card and not path.exists():
             return _handwritten(asked, where, encoder), encoder, {}

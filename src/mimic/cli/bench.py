@@ -4,7 +4,6 @@ import math
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
@@ -14,6 +13,7 @@ from tyro.conf import Positional, arg
 
 from mimic.cli.options import Folder, given
 from mimic.cli.output import Command, Result, line, table
+from mimic.files import expanded
 
 if TYPE_CHECKING:
     from mimic.benchmark import Cluster, Outlook, ResultCard
@@ -81,7 +81,7 @@ class Bench(Command):
         )
         total, ran = cells
         failed = [card for card in cards if card.failed]
-        folder = str(Path(self.out).expanduser() / "cards")
+        folder = str(expanded(self.out) / "cards")
         data = {
             "cards": folder,
             "cells": total,

@@ -1,13 +1,13 @@
 """`mimic demo`: the whole story on embedded data, in a few minutes."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from mimic.cli.options import Folder, HardwareOptions, Seed
 from mimic.cli.output import Command, Result, line, table
+from mimic.files import expanded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Demo(Command):
         """Run the demo."""
         from mimic.demo import run_demo
 
-        out = Path(self.out).expanduser()
+        out = expanded(self.out)
         data = run_demo(out, seed=self.seed, trainer=self.hardware.trainer()).as_dict()
         return Result(data=data, show=lambda console: _show(console, data))
 

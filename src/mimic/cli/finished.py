@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from mimic.cli.output import say
 from mimic.cli.runs import differing, is_run_of
 from mimic.errors import InputError
-from mimic.files import sha256
+from mimic.files import expanded, sha256
 
 if TYPE_CHECKING:
     from mimic.defenses import Defense
@@ -87,7 +87,7 @@ def recorded_defense(source: str) -> "Defense":
     from mimic.benchmark.schema import check_names, parse
     from mimic.purification import find_defense
 
-    place = Path(source).expanduser()
+    place = expanded(source)
     path = (place if place.is_dir() else place.parent) / _MANIFEST
     if not path.is_file():
         raise InputError(

@@ -12,6 +12,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 from mimic.cli.output import Result, line, note_skipped
 from mimic.errors import InputError
+from mimic.files import expanded
 
 if TYPE_CHECKING:
     from mimic.encoders.encoder import Encoder
@@ -207,7 +208,7 @@ def encoder_file(text: str) -> Path:
     Raises:
         InputError: it is not called .safetensors, or is a folder.
     """
-    path = Path(text).expanduser()
+    path = expanded(text)
     if path.suffix != ".safetensors":
         raise InputError(f"--out '{text}' must end in .safetensors, the format that is written")
     if path.is_dir():

@@ -26,6 +26,7 @@ from mimic.cli.respell import respell
 from mimic.cli.runs import output_folder, run_folder
 from mimic.cli.settings import parse_settings, settings_of
 from mimic.errors import InputError
+from mimic.files import expanded
 
 if TYPE_CHECKING:
     from mimic.defenses import Defense
@@ -99,7 +100,7 @@ class Purify(Command):
         from mimic.training.processes import on_first
 
         self._check()
-        out = Path(self.out).expanduser()
+        out = expanded(self.out)
         defense = self._defense()
         suspect = self.network.open(self.encoder)
         path = None if suspect.origin is None else suspect.origin.path

@@ -1,7 +1,6 @@
 """`mimic report`: the leaderboard page of a benchmark."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 from rich.console import Console
@@ -24,10 +23,10 @@ class Report(Command):
 
     def run(self) -> Result:
         """Read the cards and write both files."""
-        from mimic.files import write_json, write_text
+        from mimic.files import expanded, write_json, write_text
         from mimic.report.leaderboard import read_leaderboard, render_leaderboard
 
-        folder = Path(self.folder).expanduser()
+        folder = expanded(self.folder)
         board = read_leaderboard(folder)
         facts = board.as_dict()
         write_text(folder / PAGE, render_leaderboard(board))

@@ -9,7 +9,7 @@ from typing import Any
 
 from mimic.cli.output import say
 from mimic.errors import InputError
-from mimic.files import ensure_folder, write_json
+from mimic.files import ensure_folder, expanded, write_json
 from mimic.lock import locked
 
 _RECORD = "settings.json"
@@ -42,7 +42,7 @@ def optional_folder(folder: str | None) -> Iterator[Path | None]:
     if folder is None:
         yield None
         return
-    with output_folder(Path(folder).expanduser()) as made:
+    with output_folder(expanded(folder)) as made:
         yield made
 
 

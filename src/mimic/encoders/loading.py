@@ -18,7 +18,7 @@ from mimic.encoders.matching import match_backbone, recognize
 from mimic.encoders.origin import Origin
 from mimic.encoders.weights import matched_tensors
 from mimic.errors import InputError
-from mimic.files import sha256
+from mimic.files import expanded, sha256
 
 ENCODER_FILE = "encoder.safetensors"
 MANIFEST_FILE = "manifest.json"
@@ -163,7 +163,7 @@ def _check_size(encoder: Encoder, image_size: int) -> None:
 
 
 def _file_of(source: str | Path) -> Path:
-    path = Path(source).expanduser()
+    path = expanded(source)
     if not path.is_dir():
         return path
     inside = path / ENCODER_FILE

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mimic.errors import InputError
+from mimic.files import expanded
 from mimic.images.arrays import NPZ_ERRORS, plain_array
 
 EMBEDDINGS, CLASSES = "embeddings", "classes"
@@ -78,7 +79,7 @@ def read_text_embeddings(path: str | Path) -> TextEmbeddings:
     Raises:
         InputError: the file is missing, too large, damaged, or holds something else.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.is_file():
         raise InputError(f"there is no file '{path}'; check the path of the text embeddings")
     if path.suffix not in (".npz", ".safetensors"):

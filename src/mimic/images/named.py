@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from mimic.errors import InputError, RunError
-from mimic.files import ensure_folder
+from mimic.files import ensure_folder, expanded
 from mimic.images.decode import to_rgb
 from mimic.images.pictures import Pictures
 from mimic.libraries import import_library
@@ -74,7 +74,7 @@ def cache_folder() -> Path:
     Raises:
         InputError: the folder cannot be written.
     """
-    return ensure_folder(Path(os.environ.get("MIMIC_CACHE") or "~/.cache/mimic").expanduser())
+    return ensure_folder(expanded(os.environ.get("MIMIC_CACHE") or "~/.cache/mimic"))
 
 
 @cache

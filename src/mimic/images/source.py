@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from mimic.errors import InputError
+from mimic.files import expanded
 from mimic.images.archive import ARCHIVE_SUFFIXES
 from mimic.images.archives import archive_pictures
 from mimic.images.arrays import npz_pictures
@@ -179,11 +180,11 @@ def _split_folder(path: Path, split: str) -> Path:
 def _locate(text: str) -> tuple[Path, str | None]:
     if not text:
         raise InputError("the source of images is empty; give a folder, a file or a name")
-    path = Path(text).expanduser()
+    path = expanded(text)
     if _exists(path):
         return path, None
     folder, colon, split = text.rpartition(":")
-    if colon and folder and _exists(path := Path(folder).expanduser()):
+    if colon and folder and _exists(path := expanded(folder)):
         if split:
             return path, split
         raise InputError(f"'{text}' names no split after the colon; write one, or leave it out")

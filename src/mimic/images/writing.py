@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from mimic.errors import InputError, RunError
-from mimic.files import atomic_write, ensure_folder, write_json
+from mimic.files import atomic_write, ensure_folder, expanded, write_json
 from mimic.images.imageset import ImageSet
 
 MANIFEST = "manifest.json"
@@ -40,7 +40,7 @@ def write_images(
             labels, which a folder cannot keep together with their order.
         RunError: the disk is full; nothing is left half-written.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if path.suffix == ".npz":
         beside = path.with_suffix(f".{MANIFEST}")
         _write_archive(images, path)
@@ -60,7 +60,7 @@ def check_place(path: str | Path) -> None:
     Raises:
         InputError: the folder holds something, or is a file.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if path.suffix != ".npz" and path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise InputError(f"'{path}' holds something already; choose another folder")
 

@@ -8,6 +8,7 @@ from torch import nn
 from mimic.encoders.hub import huggingface, open_clip, timm, torchvision
 from mimic.encoders.hub.tower import Tower
 from mimic.errors import InputError
+from mimic.files import expanded
 
 LIBRARIES = ("timm", "torchvision", "open_clip", "hf")
 _SPELLING = re.compile(r"(?P<name>[^:@]+)(:(?P<settings>[^:@]*))?(@(?P<file>.+))?")
@@ -73,7 +74,7 @@ def open_source(source: str) -> tuple[Tower, Path | nn.Module]:
         return tower, open_clip.pretrained(name, settings, file)
     tower = find_tower(architecture)
     if file is not None:
-        return tower, Path(file).expanduser()
+        return tower, expanded(file)
     if library == "timm":
         return tower, timm.pretrained(tower)
     return tower, torchvision.pretrained(tower)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mimic.encoders.hub.tower import Tower, as_in_files, built
 from mimic.encoders.matching import FileSpelling
 from mimic.errors import InputError, RunError
+from mimic.files import expanded
 from mimic.libraries import import_library
 
 CONFIG_FILE, PROCESSOR_FILE = "config.json", "preprocessor_config.json"
@@ -113,7 +114,7 @@ def folder_of(source: str) -> Path:
         InputError: there is no such folder, and it is no name of a repository.
         RunError: it cannot be downloaded.
     """
-    folder = Path(source).expanduser()
+    folder = expanded(source)
     if folder.is_dir():
         return folder
     if not _REPO.fullmatch(source):
