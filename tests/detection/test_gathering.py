@@ -75,6 +75,30 @@ def test_the_encoder_is_left_as_it_was(images):
     assert all(parameter.requires_grad for parameter in suspect.parameters())
 
 
+@pytest.mark.parametrize(("steps", "learned"), [(48, 48), (2, 32)])
+def test_what_judges_was_not_learned_on(images, monkeypatch, steps, learned):
+    used: dict[str, set[int]] = {}
+
+    class Watch(Trainer):
+        def fit(self, objective, data, plan, *, name="training"):
+            used["to learn"] = set(data.indices.tolist())
+            return super().fit(objective, data, plan, name=name)
+
+    def judged(encoder, images, stamps, *, trainer):
+        used["to judge"] = set(images.indices.tolist())
+        return torch.zeros(len(stamps))
+
+    monkeypatch.setattr("mimic.detection.gathering.forgetting", judged)
+    pattern = Pattern(2, images.size, budget=0.1)
+    trainer = Watch(device="cpu", precision="32-true")
+    gather(encoder(door=False), images, pattern, steps=steps, batch_size=16, trainer=trainer)
+    assert {name: len(chosen) for name, chosen in used.items()} == {
+        "to learn": learned,
+        "to judge": 16,
+    }
+    assert used["to learn"].isdisjoint(used["to judge"])
+
+
 def test_the_same_seed_finds_the_same(images):
     first, second = (searched(encoder(door=True), images, seed=3) for _ in range(2))
     assert torch.equal(first.forgotten, second.forgotten)

@@ -12,6 +12,7 @@ from mimic.attacks.base import Attacked
 from mimic.defenses import Defense, Purification
 from mimic.encoders.encoder import Encoder
 from mimic.errors import NonFiniteLossError
+from mimic.evaluation.features import extract_features
 from mimic.training import History, Trainer
 from mimic.verification.canary import Canary, Pull, measure_canary, random_patch
 
@@ -92,16 +93,29 @@ def test_the_encoder_is_left_as_it_was(encoder, noise):
 
 @pytest.mark.usefixtures("implant")
 def test_one_fifth_of_the_images_only_judges(encoder, noise, monkeypatch):
-    counts = []
-    run = Leaves.run
+    implant, purify = BadEncoder.run, Leaves.run
+    used, judges = [], []
 
-    def watched(self, suspect, images, trainer):
-        counts.append(len(images))
-        return run(self, suspect, images, trainer)
+    def implanted(self, encoder, images, trainer):
+        used.append(set(images.indices.tolist()))
+        return implant(self, encoder, images, trainer)
 
-    monkeypatch.setattr(Leaves, "run", watched)
+    def purified(self, suspect, images, trainer):
+        used.append(set(images.indices.tolist()))
+        return purify(self, suspect, images, trainer)
+
+    def extracted(subject, images, **settings):
+        if len(images) > 1:  # else it is the reference
+            judges.append(set(images.indices.tolist()))
+        return extract_features(subject, images, **settings)
+
+    monkeypatch.setattr(BadEncoder, "run", implanted)
+    monkeypatch.setattr(Leaves, "run", purified)
+    monkeypatch.setattr("mimic.verification.canary.extract_features", extracted)
     assert measured(encoder, noise, 1.0).images == 128
-    assert counts == [128]
+    assert [len(one) for one in used] == [128, 128]
+    assert {len(one) for one in judges} == {32}
+    assert all(one.isdisjoint(other) for one in used for other in judges)
 
 
 @pytest.mark.parametrize("broken", [True, False])
