@@ -41,11 +41,19 @@ def test_every_probe_can_be_asked_for(probe):
 
 
 def test_the_heads_are_those_of_the_seeds_that_follow():
-    noisy = images(60), images(40, seed=1)
+    generator = torch.Generator().manual_seed(0)
+    noisy = [  # nothing in the images tells the classes, so that heads differ by chance
+        ImageSet.from_tensor(
+            torch.randint(0, 256, (count, 3, 6, 6), generator=generator, dtype=torch.uint8),
+            torch.arange(count) % 3,
+        )
+        for count in (60, 100)
+    ]
     settings = {"trigger": stamp, "target": BLUE, "trainer": CPU}
     found = evaluate(encoder(), *noisy, seed=4, heads=2, **settings)
     alone = [evaluate(encoder(), *noisy, seed=seed, **settings) for seed in (4, 5)]
     assert [one.seed for one in found.heads] == [4, 5]
+    assert found.heads[0].accuracy != found.heads[1].accuracy
     assert found.heads == sum((one.heads for one in alone), start=())
 
 
