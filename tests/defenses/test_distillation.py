@@ -242,6 +242,16 @@ def test_a_fine_tuned_teacher_is_trained_first_and_differs_from_the_suspect():
     assert distilling.gradients == []
 
 
+def test_anchors_are_features_of_the_teacher_that_was_fine_tuned():
+    watch, teacher = Watch(), resnet()
+    defense = Distillation(way="kd", epochs=1, teacher="fine-tuned", teacher_epochs=2)
+    defense(resnet(), images(), trainer=watch)
+    held = watch.seen[-1].before
+    teacher.load_state_dict({name: held[f"teacher.{name}"] for name in teacher.state_dict()})
+    expected = anchor_features(teacher, images(), Watch(), seed=0)
+    torch.testing.assert_close(held["frozen.anchors"], expected)
+
+
 def test_a_fine_tuned_teacher_leaves_the_student_its_random_start():
     defense = Distillation(way="at", epochs=0, teacher="fine-tuned", teacher_epochs=1)
     student = defense(resnet(), images(), trainer=Watch()).encoder

@@ -214,6 +214,16 @@ def test_each_round_searches_and_unlearns():
     ]
 
 
+def test_each_round_searches_on_what_the_round_before_left():
+    watch = Watch()
+    after_one_round = eager(epochs=1)(resnet(), images(), trainer=Watch()).encoder
+    eager(epochs=2)(resnet(), images(), trainer=watch)
+    searched = {training.name: training.before for training in watch.seen}
+    for name, subject in (("i-bau-1-search", resnet()), ("i-bau-2-search", after_one_round)):
+        for key, weight in subject.named_parameters():
+            assert torch.equal(searched[name][f"frozen.{key}"], weight), key
+
+
 def test_statistics_of_batch_normalisation_stay():
     found = dict(eager(epochs=1)(resnet(), images(), trainer=Watch()).encoder.named_buffers())
     assert all(torch.equal(found[name], buffer) for name, buffer in resnet().named_buffers())

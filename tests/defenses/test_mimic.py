@@ -86,6 +86,26 @@ def test_the_teacher_never_sees_a_patch():
     assert all(bool(batch.flatten(1).any(dim=1).all()) for batch in asked)
 
 
+def test_the_stage_losses_leave_out_what_is_covered():
+    made = objective(patches=0.0, random=0.0)
+    made.learner.eval()
+    given: list[Tensor] = []
+
+    def occlude(views: Tensor) -> tuple[Tensor, Tensor]:
+        """Leave the views as they are and call the first one covered."""
+        given.append(views)
+        return views, (torch.arange(len(views)) == 0).float().view(-1, 1, 1, 1).expand(-1, 1, *SIZE)
+
+    made.occlude = occlude
+    terms = made((views(2) * 255).to(torch.uint8))
+    (_, own), (_, wanted) = (
+        encoder.forward_stages(given[0], ["layer1"]) for encoder in (made.learner, made.teacher)
+    )
+    cosines = torch.cosine_similarity(own["layer1"], wanted["layer1"], dim=1)
+    assert terms["layer1"].item() == pytest.approx(1 - cosines[1:].mean().item(), abs=1e-6)
+    assert terms["layer1"].item() != pytest.approx(1 - cosines.mean().item(), abs=1e-4)
+
+
 @pytest.mark.parametrize(
     "shares",
     [

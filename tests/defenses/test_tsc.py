@@ -73,6 +73,15 @@ def test_the_way_back_starts_nearer_to_where_it_leads_than_the_way_out():
     assert distance("tsc-1-back") < distance("tsc-1-away")
 
 
+def test_the_way_back_leads_to_the_point_of_the_way_out():
+    # the last point of the way out is its end, whose weights nothing has trained
+    watch = Watch()
+    defense(rounds=1, finetune_epochs=0, point=1.0)(resnet(), images(), trainer=watch)
+    out, back = (training.before for training in watch.seen[-2:])
+    for key, _ in resnet().named_parameters():
+        assert torch.equal(back[f"end.{key}"], out[f"end.{key}"]), key
+
+
 def test_the_point_zero_of_the_only_round_is_the_encoder_up_to_a_permutation():
     # a curve that is left where it starts: what remains is the aligned copy, with new statistics
     found = defense(rounds=1, finetune_epochs=0, point=0.0)(resnet(), images(), trainer=Watch())
