@@ -46,6 +46,12 @@ def test_both_controls_are_judged_as_the_cell_is(cell, tmp_path):
     assert len(list((tmp_path / "controls").iterdir())) == 2
 
 
+def test_heads_are_fitted_with_the_seed_of_the_cell(cells):
+    cell = replace(cells[0], defense=cells[0].defense.with_settings(seed=7))
+    found = judged(cell, load_encoder(cell.scenario.encoder))["digits"]["knn"]
+    assert [head.seed for head in found.heads] == [7]
+
+
 def test_where_nobody_knows_the_clean_encoder_there_is_none(cells, tmp_path):
     assert set(measured_controls(cells[0], tmp_path)) == {"suspect"}
 

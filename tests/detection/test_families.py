@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mimic.detection.doors import CONTROLS, KEPT
+from mimic.detection.doors import CONTROLS, KEPT, judges_of, stamps_of
 from mimic.detection.families import (
     FAMILIES,
     search_colour,
@@ -11,10 +11,14 @@ from mimic.detection.families import (
     search_patch,
     search_wave,
 )
-from mimic.detection.gathering import forgetting
+from mimic.detection.gathering import forgetting, moving
+from mimic.detection.patches import random_patches
+from mimic.detection.search import Found
 from mimic.encoders.encoder import Encoder
+from mimic.evaluation.features import extract_features
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
+from mimic.training.randomness import seeded
 
 from .doors import Planted, checkered, closed
 
@@ -57,6 +61,25 @@ def test_a_mark_has_as_many_natural_ones_as_are_kept(with_door, noise):
     assert len(doors.naturals) == len(doors.natural) == CONTROLS
     assert doors.gain > 0
     assert doors.description.startswith("a mark over")
+
+
+def test_marks_are_handed_on_in_the_order_of_what_they_do_to_the_images_that_judge(
+    without_door, noise, monkeypatch
+):
+    with seeded(0):
+        drawn = random_patches(KEPT)
+    found = Found(candidates=drawn, reached=torch.zeros(KEPT))
+    monkeypatch.setattr("mimic.detection.families.search_marks", lambda *_, **__: found)
+    doors = search_mark(without_door, noise, seed=0, trainer=TRAINER)
+    natural = extract_features(without_door, noise, trainer=TRAINER)
+    judges = judges_of(noise, 0)
+    moved = moving(without_door, judges, stamps_of(drawn), natural, trainer=TRAINER)
+    best = (moved / 10 - drawn.costs).sort(descending=True).indices
+    assert best.tolist() != list(range(KEPT))
+    assert doors.gain == moved[best[0]].item()
+    images = noise.tensor()[:3]
+    for stamp, expected in zip(doors.stamps, best, strict=True):
+        assert torch.equal(stamp(images), stamps_of(drawn)[expected](images))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -100,6 +100,23 @@ def test_infonce_stays_below_the_log_of_the_size_of_a_fold():
     assert max(found.folds) <= math.log(20) + 1e-6
 
 
+def test_normal_scores_are_those_among_the_folds_that_a_critic_learns_from(monkeypatch):
+    asked: list[tuple[set[float], set[float]]] = []
+    scores = Pairs.normal_scores
+
+    def watched(self, reference):
+        asked.append((set(self.x.flatten().tolist()), set(reference.x.flatten().tolist())))
+        return scores(self, reference)
+
+    monkeypatch.setattr(Pairs, "normal_scores", watched)
+    x = torch.arange(24.0)
+    estimate(x, x, folds=2, fitting=TINY, trainer=CPU)
+    whole = set(x.tolist())
+    for (training, own), (held_out, reference) in zip(asked[::2], asked[1::2], strict=True):
+        assert training == own == reference == whole - held_out
+    assert asked[0][0].isdisjoint(asked[2][0])
+
+
 def test_the_error_is_the_standard_error_of_the_folds():
     found = estimated("gaussian", "infonce")
     first, second = found.folds
