@@ -42,10 +42,18 @@ def test_a_door_is_suspicious(with_door, noise, usual):
     assert found.p_values["patch"] == min(found.p_values.values())
 
 
-def test_the_encoder_that_it_was_calibrated_around_is_clean(without_door, noise, usual):
-    found = scan(without_door, noise, calibration=usual, trainer=TRAINER)
-    assert found.verdict == "clean"
-    assert found.score == pytest.approx(0, abs=1e-9)
+def test_an_encoder_like_those_that_it_is_compared_with_is_clean(
+    with_door, without_door, noise, monkeypatch
+):
+    two = {name: FAMILIES[name] for name in ("patch", "colour")}
+    monkeypatch.setattr("mimic.detection.scan.FAMILIES", two)
+    others = [without_door.reinitialized(seed).eval() for seed in (1, 2, 3)]
+    known = calibrate(others, noise, trainer=TRAINER)
+    verdicts = [
+        scan(encoder, noise, calibration=known, trainer=TRAINER).verdict
+        for encoder in (without_door, with_door)
+    ]
+    assert verdicts == ["clean", "suspicious"]
 
 
 def test_the_cosines_are_those_of_all_pairs(with_door, noise, usual):
