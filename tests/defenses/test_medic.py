@@ -208,21 +208,47 @@ def test_a_student_that_is_the_teacher_matches():
     assert terms["matching"].item() == pytest.approx(0, abs=1e-6)
 
 
+def outputs_of(encoder: Encoder, views: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Features, and what each convolution and normalisation puts out."""
+    found: dict[str, Tensor] = {}
+    hooks = [
+        module.register_forward_hook(lambda _, __, output, name=name: found.update({name: output}))
+        for name, module in encoder.backbone.named_modules()
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d)
+    ]
+    features = encoder(views)
+    for hook in hooks:
+        hook.remove()
+    return features, found
+
+
 def test_the_matching_term_is_the_weighted_sum_over_layers():
+    """Importance is written out: softmaxes of standardised activations and of scaled gradients."""
     built = objective(matching_weight=3.0)
     built.encoder.eval()
-    term = built(images().tensor())["matching"]
-    batch = images().tensor() / 255
+    term = built(images().tensor())["matching"].item()
+    batch = images().tensor().double() / 255
     views = torch.cat([batch, 0.5 + 0.5 * batch])
-    _, own = built.encoder.forward_stages(views, built.names)
-    wanted, gradients = built.ask(views)
-    losses = []
-    for name, theirs, slopes in zip(built.names, wanted, gradients, strict=True):
-        variance, mean = torch.var_mean(theirs, dim=(0, 2, 3), correction=0)
-        deviation = variance.sqrt()
-        weight = importance(theirs, slopes, mean, deviation, temperature=5.0, grad_norm=True)
-        losses.append(matching_loss(own[name], theirs, weight, deviation).item())
-    assert term.item() == pytest.approx(3 * sum(losses), rel=1e-4)
+    features, wanted = outputs_of(built.teacher.double(), views.requires_grad_())
+    with torch.no_grad():
+        _, own = outputs_of(built.encoder.double(), views)
+    loss = 1 - torch.cosine_similarity(*features.chunk(2), dim=1).mean()
+    slopes_of = zip(wanted.items(), torch.autograd.grad(loss, list(wanted.values())), strict=True)
+    expected = 0.0
+    for (name, theirs), slopes in slopes_of:
+        axes = (0, 2, 3)
+        mean = theirs.mean(axes, keepdim=True)
+        deviation = (theirs - mean).square().mean(axes, keepdim=True).sqrt()
+        pulls = slopes * deviation
+        pulls = pulls / pulls.std(correction=0)
+        matters = [
+            (5 * values).flatten(1).softmax(dim=1)
+            for values in ((theirs - mean) / deviation, pulls)
+        ]
+        weights = (matters[0] * matters[1]).sqrt()
+        distances = ((theirs - own[name]) / deviation).square().flatten(1)
+        expected += 3 * (weights * distances).sum(dim=1).mean().item()
+    assert term == pytest.approx(expected, rel=1e-4)
 
 
 def test_equal_views_tell_the_teacher_nothing():
