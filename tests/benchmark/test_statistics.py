@@ -13,6 +13,7 @@ from mimic.benchmark.statistics import (
     SIGN_DRAWS,
     bootstrap_interval,
     holm,
+    independent_units,
     mean_ranks,
     paired_differences,
     ranks,
@@ -103,6 +104,11 @@ def test_differences_are_taken_where_both_were_measured():
     ours = {("a", 0): 0.5, ("a", 1): 0.25, ("b", 0): 1.0}
     theirs = {("a", 1): 1.0, ("a", 0): 0.25, ("c", 0): 0.0}
     assert paired_differences(theirs, ours) == {("a", 1): 0.75, ("a", 0): -0.25}
+
+
+def test_blocks_count_once_and_the_values_of_an_only_block_themselves():
+    assert independent_units([[0.25, 0.75], [1.0]]) == [0.5, 1.0]
+    assert independent_units([[0.25, 0.75]]) == [0.25, 0.75]
 
 
 @pytest.mark.parametrize("pairs", [1, 2, 6, 10, EXACT_UP_TO])

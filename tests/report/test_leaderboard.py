@@ -194,8 +194,14 @@ def test_curves_need_several_shares_of_images():
 
 
 def test_the_page_says_how_small_a_p_value_can_get(html):
-    assert "With 9 pairs none can be below 0.0039" in html
-    assert "after the correction for 4 defences not below 0.016" in html
+    assert "With 3 scenarios none can be below 0.25" in html
+    assert "after the correction for 4 defences not below 1." in html
+
+
+def test_the_page_says_what_is_compared_and_what_is_not_covered(html):
+    assert "What a seed does to all scenarios alike" in html
+    assert ">3 scenarios</td>" in html
+    assert ">3 seeds</td>" in page(benchmark(scenarios=["small-ctrl"]))
 
 
 def test_provenance_and_settings_are_on_the_page(html):

@@ -1,12 +1,16 @@
 """Ranks over scenarios, and paired tests against the reference."""
 
+import math
+from itertools import product
+
+import numpy as np
 import pytest
 
 from mimic.report.leaderboard.data import Comparison
 from mimic.report.leaderboard.ranks import comparisons_of, ranks_of, reference_of
 from mimic.report.leaderboard.rows import rows_of
 
-from .leaderboard_support import benchmark, card, evaluation, result
+from .leaderboard_support import SCENARIOS, benchmark, card, evaluation, result
 
 
 def ranked(cards, scenario):
@@ -85,11 +89,41 @@ def test_a_comparison_takes_the_same_scenario_and_seed():
     assert compared(cards, "attack_success_rate")["nad"].difference.mean == pytest.approx(0.2)
 
 
-def test_a_defence_that_always_differs_has_the_smallest_p_of_its_pairs():
-    found = compared(benchmark())["scratch"]
-    assert found.difference.count == 9
-    assert found.p_value == 2 / 2**9
+@pytest.mark.parametrize(
+    ("scenarios", "units"), [(SCENARIOS, "3 scenarios"), (["small-ctrl"], "3 seeds")]
+)
+def test_a_defence_that_always_differs_has_the_smallest_p_of_its_scenarios_or_seeds(
+    scenarios, units
+):
+    found = compared(benchmark(scenarios=scenarios))["scratch"]
+    assert found.units == units
+    assert found.p_value == 2 / 2**3
     assert found.difference.high < 0
+
+
+def test_a_scenario_counts_once_however_many_seeds_it_has():
+    rates = {("a", 0): 0.7, ("a", 1): 0.5, ("b", 0): 0.3}
+    cards = [card("mimic", scenario=s, seed=n, results=result(0.6)) for s, n in rates]
+    cards += [card("nad", scenario=s, seed=n, results=result(r)) for (s, n), r in rates.items()]
+    found = compared(cards)["nad"].difference
+    assert (found.low, found.mean, found.high) == pytest.approx((-0.3, -0.15, 0.0))
+
+
+def test_equal_defences_differ_no_more_often_than_the_test_promises():
+    """Each task is a benchmark of its own, in which a scenario matters more than a seed."""
+    tasks = 300
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(8, 1, tasks)) + 0.5 * rng.normal(size=(8, 3, tasks))
+    cards = []
+    for scenario, seed in product(range(8), range(3)):
+        for label, shift in (("mimic", 0.0), ("nad", 0.02)):
+            rates = 0.5 + shift * noise[scenario, seed]
+            results = {f"{n}": {"mlp": evaluation(rate)} for n, rate in enumerate(rates)}
+            cards.append(card(label, scenario=f"{scenario}", seed=seed, results=results))
+    p_values = [one.p_value for one in comparisons_of(cards, "mimic")]
+    level = 12 / 256  # the largest p-value of eight scenarios that is at most 5 %
+    noise_of_level = math.sqrt(level * (1 - level) / tasks)
+    assert np.mean(np.array(p_values) <= 0.05) == pytest.approx(level, abs=3 * noise_of_level)
 
 
 def test_p_values_are_corrected_for_all_defences_of_a_view_and_measure():

@@ -17,7 +17,7 @@ Key = TypeVar("Key")
 
 CONFIDENCE = 0.95
 EXACT_UP_TO = 16
-"""Pairs up to which all sign patterns are enumerated: 65,536 of them."""
+"""Differences up to which all sign patterns are enumerated: 65,536 of them."""
 SIGN_DRAWS = 19_999
 RESAMPLES = 9_999
 _TIE = 1e-9
@@ -64,7 +64,8 @@ def bootstrap_interval(values: Sequence[float], *, seed: int = 0) -> Estimate:
     It is too narrow where values are few: five of them cover 95 % only in name.
 
     Args:
-        values: one or more; a single one has no interval.
+        values: one or more, independent of each other, see `independent_units`; a single one has no
+            interval.
         seed: of the resampling.
 
     Raises:
@@ -89,16 +90,30 @@ def paired_differences(
     return {key: value - reference[key] for key, value in values.items() if key in reference}
 
 
+def independent_units(blocks: Sequence[Sequence[float]]) -> list[float]:
+    """The mean of each block, or the values themselves where there is only one block.
+
+    Values of one block, such as the seeds of a scenario, share something, such as the attacked
+    encoder, so that many of them say less than their number. What values of different blocks share,
+    such as the clean images of a seed, makes no difference between the units: no test or interval
+    over these knows of it.
+
+    Args:
+        blocks: one or more, none empty.
+    """
+    return [float(_sample(block).mean()) for block in blocks] if len(blocks) > 1 else [*blocks[0]]
+
+
 def sign_flip_p(differences: Sequence[float], *, seed: int = 0) -> float:
     """Two-sided p-value of a paired permutation test for a mean difference of zero.
 
     If both members of a pair are exchangeable, each difference is as likely with the other sign.
     The value is the share of sign patterns whose mean is at least as far from zero as the one seen:
-    of all patterns up to 16 pairs, else of random ones and the one seen. `smallest_p` says how
-    small it can get.
+    of all patterns up to 16 differences, else of random ones and the one seen. `smallest_p` says
+    how small it can get.
 
     Args:
-        differences: one per pair, at least one; pairs are independent.
+        differences: one or more, independent of each other, see `independent_units`.
         seed: of the random patterns.
 
     Returns:
@@ -119,9 +134,9 @@ def sign_flip_p(differences: Sequence[float], *, seed: int = 0) -> float:
     return (1 + int((np.abs(signs @ sample) >= seen).sum())) / (1 + SIGN_DRAWS)
 
 
-def smallest_p(pairs: int) -> float:
-    """The smallest value that `sign_flip_p` can give for this many pairs."""
-    return 2.0 ** (1 - pairs) if pairs <= EXACT_UP_TO else 1 / (1 + SIGN_DRAWS)
+def smallest_p(count: int) -> float:
+    """The smallest value that `sign_flip_p` can give for this many differences."""
+    return 2.0 ** (1 - count) if count <= EXACT_UP_TO else 1 / (1 + SIGN_DRAWS)
 
 
 def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:

@@ -148,11 +148,15 @@ class Rank:
 class Comparison:
     """A defence minus the reference, over pairs that agree in scenario, amount, seed, task, probe.
 
+    Runs of one scenario share the attacked encoder. So each scenario counts once, with the mean
+    over its seeds; where there is only one, its seeds count. See `independent_units`.
+
     Attributes:
         view: what was measured.
         measure: "accuracy" or "attack_success_rate".
         label: of the defence.
-        difference: mean with a bootstrap interval, in [-1, 1]; its count is that of the pairs.
+        difference: mean with a bootstrap interval, in [-1, 1]; its count is that of the scenarios,
+            or of the seeds of the only one.
         scenarios: how many the pairs come from.
         better_in: in how many of them the mean difference speaks for the defence.
         p_value: of a two-sided sign-flip test.
@@ -167,6 +171,12 @@ class Comparison:
     better_in: int
     p_value: float
     p_holm: float
+
+    @property
+    def units(self) -> str:
+        """What counts as independent, and how often: "3 scenarios"."""
+        count = self.difference.count
+        return f"{count} {'scenario' if self.scenarios > 1 else 'seed'}{'s' * (count > 1)}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from mimic.benchmark.cards import ResultCard
 from mimic.benchmark.statistics import (
     bootstrap_interval,
     holm,
+    independent_units,
     mean_ranks,
     paired_differences,
     sign_flip_p,
@@ -92,39 +93,32 @@ def _values(rows: Sequence[Row], measure: Measure) -> dict[str, float]:
 def _compare(
     view: View, measure: Measure, by_label: Mapping[str, Cells], reference: str
 ) -> Iterator[Comparison]:
-    pairs = {
-        label: paired_differences(_flat(cells, measure), _flat(by_label[reference], measure))
+    known = values_of(by_label[reference], measure)
+    found = {
+        label: differences
         for label, cells in by_label.items()
-        if label != reference
+        if label != reference and (differences := _differences(values_of(cells, measure), known))
     }
-    pairs = {label: found for label, found in pairs.items() if found}
-    p_values = {label: sign_flip_p(list(found.values())) for label, found in pairs.items()}
+    units = {label: independent_units(differences) for label, differences in found.items()}
+    p_values = {label: sign_flip_p(values) for label, values in units.items()}
     corrected = holm(p_values)
     sign = 1 if HIGHER_IS_BETTER[measure] else -1
-    for label, found in pairs.items():
-        means = [fmean(v) for v in _by_scenario(found).values()]
+    for label, differences in found.items():
         yield Comparison(
             view=view,
             measure=measure,
             label=label,
-            difference=bootstrap_interval(list(found.values())),
-            scenarios=len(means),
-            better_in=sum(sign * mean > 0 for mean in means),
+            difference=bootstrap_interval(units[label]),
+            scenarios=len(differences),
+            better_in=sum(sign * fmean(values) > 0 for values in differences),
             p_value=p_values[label],
             p_holm=corrected[label],
         )
 
 
-def _flat(cells: Cells, measure: Measure) -> dict[tuple[str, int], float]:
-    return {
-        (scenario, seed): value
-        for scenario, runs in values_of(cells, measure).items()
-        for seed, value in runs.items()
-    }
-
-
-def _by_scenario(pairs: Mapping[tuple[str, int], float]) -> dict[str, list[float]]:
-    groups: dict[str, list[float]] = {}
-    for (scenario, _), value in pairs.items():
-        groups.setdefault(scenario, []).append(value)
-    return groups
+def _differences(
+    values: Mapping[str, Mapping[int, float]], reference: Mapping[str, Mapping[int, float]]
+) -> list[list[float]]:
+    """Those of the seeds that both have, for each scenario that has such ones."""
+    pairs = (paired_differences(runs, reference.get(name, {})) for name, runs in values.items())
+    return [[*found.values()] for found in pairs if found]

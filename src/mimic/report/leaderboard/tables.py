@@ -102,12 +102,13 @@ def tests_table(index: Index) -> Table:
         found.setdefault((one.view, one.label), {})[one.measure] = one
     return Table(
         name="tests",
-        caption=f"Points above {reference}, over pairs of one scenario and seed, with bootstrap "
-        "95 % intervals. p: two-sided sign-flip test, corrected after Holm for all defences below.",
+        caption=f"Points above {reference} under the same seeds, with bootstrap 95 % intervals. "
+        "Each scenario counts once, with the mean over its seeds; if there is one, its seeds do. "
+        "p: two-sided sign-flip test, corrected after Holm for all defences below.",
         columns=(
             Column(name="Defence"),
             *_BY_VIEW,
-            _numbers("Pairs", descending=True),
+            _numbers("Over", descending=True),
             _numbers("Accuracy", descending=True),
             _numbers("p, accuracy"),
             _numbers("Attack success"),
@@ -118,7 +119,7 @@ def tests_table(index: Index) -> Table:
                 name=label,
                 cells=(
                     *_view_cells(view),
-                    number(by_measure["accuracy"].difference.count, 0),
+                    Cell(text=(one := by_measure["accuracy"]).units, key=one.difference.count),
                     *_comparison_cells(by_measure.get("accuracy")),
                     *_comparison_cells(by_measure.get("attack_success_rate")),
                 ),
@@ -288,11 +289,7 @@ def _comparison_cells(one: Comparison | None) -> tuple[Cell, Cell]:
     better = (found.mean > 0) == (one.measure == "accuracy")
     sure = one.p_holm <= SIGNIFICANT
     return (
-        Cell(
-            text=points(found.mean),
-            note=ends,
-            key=found.mean,
-        ),
+        Cell(text=points(found.mean), note=ends, key=found.mean),
         Cell(
             text=f"{one.p_holm:.3f}" + (" better" if better else " worse") * sure,
             note=f"alone {one.p_value:.3f}; better in {one.better_in} of {one.scenarios}",

@@ -76,14 +76,15 @@ def notes(board: Leaderboard) -> tuple[str, ...]:
         "A mean over scenarios is one over these scenarios, and so is every rank and test; none "
         "speaks about attacks that are not here.",
     ]
-    pairs = max((one.difference.count for one in board.comparisons), default=0)
-    if pairs:
+    if board.comparisons:
+        most = max(board.comparisons, key=lambda one: one.difference.count)
         others = len({one.label for one in board.comparisons})
-        least = smallest_p(pairs)
+        least = smallest_p(most.difference.count)
         said.append(
-            f"The p-values compare with {board.reference}. With {pairs} "
-            f"pair{'s' * (pairs > 1)} none can be below {least:.2g}, and after the correction for "
-            f"{others} defence{'s' * (others > 1)} not below {min(1.0, others * least):.2g}."
+            f"The p-values compare with {board.reference}. With {most.units} none can be below "
+            f"{least:.2g}, and after the correction for {others} defence{'s' * (others > 1)} not "
+            f"below {min(1.0, others * least):.2g}. What a seed does to all scenarios alike, such "
+            "as the choice of clean images, these tests and their intervals do not cover."
         )
     elif board.reference is None:
         said.append("mimic itself did not take part, so there is nothing to compare with.")
