@@ -13,7 +13,6 @@ from mimic.cli.output import Command, Result, line, table
 from mimic.cli.references import References, calibration_by
 from mimic.cli.respell import respell
 from mimic.cli.runs import optional_folder
-from mimic.seeds import seed_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +50,7 @@ class Verify(Command):
         """Verify and, where asked, write every number."""
         from mimic.cli.finished import recorded_defense
         from mimic.files import write_json
+        from mimic.seeds import seed_of
         from mimic.verification.verify import halves, verify
 
         with optional_folder(self.out) as folder:
