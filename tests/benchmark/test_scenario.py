@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mimic.benchmark.scenario import Scenario, read_scenario
-from mimic.errors import InputError
+from mimic.errors import InputError, RunError
 from mimic.files import sha256, write_json
 from mimic.zoo import Card, Task
 
@@ -153,6 +153,16 @@ def test_a_missing_file_is_named(folder, zoo):
     scenario.encoder.unlink()
     with pytest.raises(InputError, match=r"no file '.*bad\.safetensors'"):
         scenario.check()
+
+
+def test_images_that_cannot_be_downloaded_are_told_before_a_cell_runs(folder, zoo, monkeypatch):
+    def fail(name: str, *_: object, **__: object) -> None:
+        if name == "stl10":
+            raise RunError("cannot download 'stl10': no connection")
+
+    monkeypatch.setattr("mimic.images.source.named_pictures", fail)
+    with pytest.raises(InputError, match=r"'stl10:train'.*no connection.*MIMIC_DATA"):
+        read(folder, member="bad", images="stl10:train").check()
 
 
 def test_images_that_are_nowhere_are_named(folder, zoo):

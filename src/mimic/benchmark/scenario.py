@@ -8,10 +8,11 @@ from typing import Any
 
 from mimic.benchmark.cards import Results, check_rates
 from mimic.benchmark.schema import check_names, parse, read_table
-from mimic.errors import InputError
+from mimic.errors import InputError, RunError
 from mimic.evaluation.evaluate import Evaluation
 from mimic.files import expanded, sha256
 from mimic.images.named import DATASETS
+from mimic.images.source import find_pictures
 from mimic.zoo import Card, Task, find_zoo, read_card, read_zoo
 from mimic.zoo.members import member_trigger
 
@@ -70,13 +71,23 @@ class Scenario:
             s for task in self.tasks.values() for s in (task.train, task.test)
         }
         for source in sorted(sources):
-            named = source.partition(":")[0] in DATASETS
-            if not named and not any(_is_in(place, source) for place in self.places):
-                where = " or ".join(f"'{place}'" for place in self.places)
-                raise InputError(
-                    f"scenario '{self.name}': there are no images '{source}' in {where}; the "
-                    "variable MIMIC_DATA names the folder they are in"
-                )
+            if not any(_is_in(place, source) for place in self.places):
+                self._check_named(source)
+
+    def _check_named(self, source: str) -> None:
+        """Download what is not there now, rather than let every cell fail for want of it."""
+        why = "they are no data set that can be downloaded either"
+        try:
+            if source.partition(":")[0] in DATASETS:
+                find_pictures(source)
+                return
+        except RunError as error:
+            why = str(error)
+        where = " or ".join(f"'{place}'" for place in self.places)
+        raise InputError(
+            f"scenario '{self.name}': there are no images '{source}' in {where} ({why}); the "
+            "variable MIMIC_DATA names the folder they are in"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
