@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mimic.defenses import Defense
 
 _MANIFEST = "manifest.json"
-ENCODER_FILE = "encoder.safetensors"
+_ENCODER = "encoder.safetensors"
 _PAGES = {"report": "report.html", "facts": "report.json", "card": "README.md"}
 
 
@@ -66,7 +66,7 @@ def check_unclaimed(folder: Path, checkpoints: Path, original: Path | None) -> N
     """
     if (folder / _MANIFEST).exists() or is_run_of(checkpoints, "purify"):
         return
-    names = [*_PAGES.values(), ENCODER_FILE, *([] if original is None else [original.name])]
+    names = [*_PAGES.values(), _ENCODER, *([] if original is None else [original.name])]
     for name in names:
         if (folder / name).exists():
             raise InputError(
