@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ class Scenario:
         why = "they are no data set that can be downloaded either"
         try:
             if source.partition(":")[0] in DATASETS:
-                find_pictures(source)
+                _fetch(source)
                 return
         except RunError as error:
             why = str(error)
@@ -88,6 +89,12 @@ class Scenario:
             f"scenario '{self.name}': there are no images '{source}' in {where} ({why}); the "
             "variable MIMIC_DATA names the folder they are in"
         )
+
+
+@cache
+def _fetch(source: str) -> None:
+    """Have a data set that is known by name, once for all scenarios that need it."""
+    find_pictures(source)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,7 +51,7 @@ class Verify(Command):
         from mimic.cli.finished import recorded_defense
         from mimic.files import write_json
         from mimic.seeds import seed_of
-        from mimic.verification.verify import halves, verify
+        from mimic.verification.verify import chosen_images, halves, verify
 
         with optional_folder(self.out) as folder:
             before, after = self.network.open(self.before), self.network.open(self.after)
@@ -60,7 +60,7 @@ class Verify(Command):
             trainer = self.hardware.trainer()
             calibration = calibration_by(
                 self.reference,
-                halves(images, seed=self.seed)[0],
+                halves(chosen_images(images, seed=self.seed))[0],
                 network=self.network,
                 image_size=before.image_size,
                 seed=self.seed,

@@ -106,7 +106,8 @@ def verify(
     started = time.monotonic()
     trainer = replace(trainer or Trainer(progress=True), folder=None, resume=False)
     quiet = replace(trainer, progress=False)
-    searched, judges = halves(images, seed=seed)
+    some = chosen_images(images, seed=seed)
+    searched, judges = halves(some)
     scan_before = scan_before or scan(
         before, searched, seed=seed, calibration=calibration, trainer=trainer
     )
@@ -119,17 +120,8 @@ def verify(
     )
     known = None
     if canary is not None:
-        both = chosen_images(images, seed=seed)
-        known = measure_canary(before, canary, both, seed=seed, trainer=trainer)
-    evidence = Evidence(
-        suspicious_before=scan_before.verdict == "suspicious",
-        p_values_before=scan_before.p_values,
-        doors=old_doors,
-        suspicious_after=scan_after.verdict == "suspicious",
-        score_after=scan_after.score,
-        p_value_after=scan_after.p_value,
-        mutual_neighbours=utility.mutual_neighbours.value,
-    )
+        known = measure_canary(before, canary, some, seed=seed, trainer=trainer)
+    evidence = _evidence(scan_before, scan_after, old_doors, utility)
     return Verification(
         decision=decide(evidence, canary=known, seen=seen),
         scan_before=scan_before,
@@ -138,23 +130,36 @@ def verify(
         utility=utility,
         canary=known,
         images=images.name,
-        images_used=len(searched) + len(judges),
+        images_used=len(some),
         seen=seen,
         seconds=time.monotonic() - started,
     )
-
-
-def halves(images: ImageSet, *, seed: int) -> tuple[ImageSet, ImageSet]:
-    """What a verification searches with, and what it judges by; they have no image in common."""
-    some = chosen_images(images, seed=seed)
-    half = len(some) // 2
-    return some.subset(range(half)), some.subset(range(half, len(some)))
 
 
 def chosen_images(images: ImageSet, *, seed: int) -> ImageSet:
     """The images that a verification looks at, at most 2,000 of those that it is given."""
     chosen = seed_of("judge", seed)
     return images.sample(count=min(len(images), _MOST_IMAGES), seed=chosen).unlabelled()
+
+
+def halves(chosen: ImageSet) -> tuple[ImageSet, ImageSet]:
+    """What a verification searches with, and what it judges by; they have no image in common."""
+    half = len(chosen) // 2
+    return chosen.subset(range(half)), chosen.subset(range(half, len(chosen)))
+
+
+def _evidence(
+    before: Scan, after: Scan, old_doors: tuple[OldDoor, ...], utility: Utility
+) -> Evidence:
+    return Evidence(
+        suspicious_before=before.verdict == "suspicious",
+        p_values_before=before.p_values,
+        doors=old_doors,
+        suspicious_after=after.verdict == "suspicious",
+        score_after=after.score,
+        p_value_after=after.p_value,
+        mutual_neighbours=utility.mutual_neighbours.value,
+    )
 
 
 def _check(before: Encoder, after: Encoder, images: ImageSet) -> None:
