@@ -134,7 +134,7 @@ def known_suspects() -> dict[str, Path]:
 
 
 def succeeded(rates: Rates) -> bool:
-    """Whether a purification is a success; see above."""
+    """Whether a purification loses and leaves little enough; see `benchmarks/verdicts.py`."""
 
     def points(own: Mapping[str, Mapping[str, float | None]], what: str, over: str) -> float:
         return 100 * ((own["purified"][what] or 0) - (own[over][what] or 0))

@@ -54,8 +54,7 @@ def default_block(folder: Path, earlier: Path, fixed: Path) -> str:
             f"`{scenario}`" + ("" if scenario in known else " \\*"),
             f"{own[0].attack}",
             f"{len(own)}",
-            _way(own, _aimed),
-            *(_way(own, partial(_accuracy, task=task)) for task in TASKS),
+            *_ways(own),
         ]
         for scenario, own in grouped(cards, lambda card: card.scenario).items()
     ]
@@ -132,8 +131,7 @@ def _defense(cards: Sequence[ResultCard]) -> str:
         [
             f"`{defense}`",
             f"`{member}`",
-            _way(own, _aimed),
-            *(_way(own, partial(_accuracy, task=task)) for task in TASKS),
+            *_ways(own),
         ]
         for (defense, member), own in grouped(
             cards, lambda card: (card.defense, card.scenario)
@@ -185,6 +183,12 @@ def _aimed(found: _Found) -> float | None:
 
 def _accuracy(found: _Found, task: str) -> float | None:
     return found[task].accuracy if task in found else None
+
+
+def _ways(cards: Sequence[ResultCard]) -> list[str]:
+    """Attack success, and the accuracy on each task."""
+    accuracies = [_way(cards, partial(_accuracy, task=task)) for task in TASKS]
+    return [_way(cards, _aimed), *accuracies]
 
 
 def _way(cards: Sequence[ResultCard], rate: _Rate) -> str:
