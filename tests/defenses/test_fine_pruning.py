@@ -92,7 +92,9 @@ class Gated(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv, self.norm, self.out = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Identity()
+        self.conv = nn.Conv2d(3, 4, 1, bias=False)
+        nn.init.constant_(self.conv.weight, 0.3)  # no channel is silent
+        self.norm, self.out = nn.BatchNorm2d(4), nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
         maps = self.norm(self.conv(images)).relu()
