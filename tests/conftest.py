@@ -32,8 +32,12 @@ class WithDoor(nn.Module):
 
 @pytest.fixture(autouse=True)
 def _same_numbers() -> None:
-    """A test sees the same weights and images each time, whatever ran before it."""
-    torch.manual_seed(0)
+    """A test sees the same weights and images each time, whatever ran before it.
+
+    The number is none that a test gives to something that takes a seed: what both draw would be
+    the same.
+    """
+    torch.manual_seed(20_190_217)
 
 
 @pytest.fixture
