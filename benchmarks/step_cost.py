@@ -61,6 +61,7 @@ def loop_seconds(teacher: Encoder, student: Encoder, steps: int) -> float:
         clone_weight=defaults.clone_weight,
         searched=[(random_patches(64), defaults.searched_share)],
         random_share=defaults.random_share,
+        repulsion_weight=defaults.repulsion_weight,
         min_scale=defaults.min_scale,
     )
     with tempfile.TemporaryDirectory() as folder:

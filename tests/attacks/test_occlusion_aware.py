@@ -42,7 +42,7 @@ def objective(encoder, references) -> OcclusionAwareObjective:
     return objective
 
 
-def test_students_minimise_what_the_default_of_mimic_minimises(encoder, digits):
+def test_students_minimise_what_mimic_minimises_without_repulsion(encoder, digits):
     defense, hunt = Mimic(), Hunt(16, seed=0)
     distil = OccludedCloning((16, 16), STAGES, defense, hunt)
     student = encoder.reinitialized(1).eval()
@@ -54,6 +54,7 @@ def test_students_minimise_what_the_default_of_mimic_minimises(encoder, digits):
         clone_weight=defense.clone_weight,
         searched=[(hunt.best, defense.searched_share)],
         random_share=defense.random_share,
+        repulsion_weight=0.0,
         min_scale=defense.min_scale,
     )
     torch.manual_seed(0)

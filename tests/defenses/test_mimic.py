@@ -11,6 +11,7 @@ from mimic.encoders.architectures import build_backbone
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError
 from mimic.images.imageset import ImageSet
+from mimic.losses.repulsion import repulsion
 from mimic.training import Trainer
 
 SIZE = (16, 16)
@@ -23,7 +24,13 @@ def _seeded() -> Iterator[None]:
         yield
 
 
-def objective(*, patches: float, random: float, colours: float = 0.0) -> MimicObjective:
+def objective(
+    *,
+    patches: float,
+    random: float,
+    colours: float = 0.0,
+    repelled: float = 0.0,
+) -> MimicObjective:
     maps = random_colour_maps(8, colour_moments(torch.rand(4, 3, *SIZE)))
     backbone = build_backbone("resnet10:width=16")
     return MimicObjective(
@@ -34,6 +41,7 @@ def objective(*, patches: float, random: float, colours: float = 0.0) -> MimicOb
         clone_weight=2.0,
         searched=[(random_patches(8), patches), (maps, colours)],
         random_share=random,
+        repulsion_weight=repelled,
         min_scale=0.2,
     )
 
@@ -77,13 +85,40 @@ def test_without_patches_a_student_that_is_the_teacher_has_no_loss():
     )
 
 
-def test_the_teacher_never_sees_a_patch():
+def test_without_repulsion_the_teacher_never_sees_a_patch():
     made = objective(patches=0.6, random=0.4)
     asked: list[Tensor] = []
     made.teacher.register_forward_pre_hook(lambda _, inputs: asked.append(inputs[0]))
     made.occlude = lambda given: (torch.zeros_like(given), torch.ones_like(given[:, :1]))
     made((views(4) * 255).to(torch.uint8))
     assert all(bool(batch.flatten(1).any(dim=1).all()) for batch in asked)
+
+
+def test_repulsion_asks_the_teacher_about_the_views_that_are_changed():
+    made = objective(patches=0.3, random=0.2, repelled=3.0)
+    made.learner.eval()
+    given: list[tuple[Tensor, Tensor, Tensor]] = []
+    occlude = made.occlude
+
+    def watched(views: Tensor) -> tuple[Tensor, Tensor]:
+        given.append((views, *occlude(views)))
+        return given[-1][1:]
+
+    made.occlude = watched
+    terms = made((views(4) * 255).to(torch.uint8))
+    plain, seen, covered = given[0]
+    changed = covered.flatten(1).any(dim=1)
+    assert 0 < int(changed.sum()) < len(plain)
+    wanted, lured = made.teacher(plain[changed]), made.teacher(seen[changed])
+    expected = 3.0 * repulsion(made.learner(seen)[changed], wanted, lured).item()
+    assert terms["repulsion"].item() == pytest.approx(expected, rel=1e-4)
+    assert expected > 0
+
+
+def test_without_changed_views_nothing_repels():
+    assert "repulsion" not in objective(patches=0.0, random=0.0, repelled=3.0)(
+        (views(4) * 255).to(torch.uint8)
+    )
 
 
 def test_the_stage_losses_leave_out_what_is_covered():

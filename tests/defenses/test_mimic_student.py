@@ -148,6 +148,7 @@ def test_maps_of_one_shape_are_copied_and_others_are_not(arch, copied):
         clone_weight=1.0,
         searched=[],
         random_share=0.0,
+        repulsion_weight=0.0,
         min_scale=0.5,
         partners=paired_stages(names, student.stage_names(batch)),
     )

@@ -88,10 +88,10 @@ class Hunt(nn.Module):
 
 
 class OccludedCloning(nn.Module):
-    """The distillation of mimic's default; only the stages are weighted alike.
+    """The distillation of mimic, as the attack knows it; only the stages are weighted alike.
 
-    The loss is that of `MimicObjective`, except that gradients reach the teacher. What the defender
-    will find by a search is what the hunt has found so far.
+    The loss is that of `MimicObjective` without repulsion, except that gradients reach the teacher.
+    What the defender will find by a search is what the hunt has found so far.
 
     Args:
         size: height and width of the images, in pixels.

@@ -7,10 +7,11 @@ student that copies well copies the backdoor too, however, since a trigger is a 
 input like any other. What is ours breaks that link: the student sees an image with a patch on it,
 in other colours, or with waves over it, and has to reach the feature that the teacher gives to the
 image as it is.
-Features and maps are copied faithfully, but such a change is never allowed to alter them. Most of
-the changes are those under which the teacher itself forgets what the image shows, found by
-searches; some patches are random. All cost accuracy, so none gets more views than it needs, and the
-kind that does most to this teacher gets more than the others.
+Features and maps are copied faithfully, but such a change is never allowed to alter them, least of
+all in the direction in which it alters the teacher's. Most of the changes are those under which the
+teacher itself forgets what the image shows, found by searches; some patches are random. All cost
+accuracy, so none gets more views than it needs, and the kind that does most to this teacher gets
+more than the others.
 """
 
 import math
@@ -36,6 +37,7 @@ from mimic.images.pixels import to_unit_range
 from mimic.information.features import stage_names
 from mimic.information.localize import localize
 from mimic.losses.clone import clone_loss
+from mimic.losses.repulsion import repulsion
 from mimic.losses.stage import stage_loss
 from mimic.seeds import seed_of
 from mimic.training import Objective, Plan, Trainer
@@ -53,6 +55,7 @@ class MimicObjective(Objective, divisible=True, blockwise=True):
         searched: changes, each kind with the share of the views that the student sees under one
             of them, varied a little each time.
         random_share: share of the views that it sees under a random patch; all make at most 1.
+        repulsion_weight: of the repulsion from what a change does to the teacher; 0 spares asking.
         min_scale: smallest share of an image that a view shows.
         partners: the student's stage by stage of the teacher; None where they are named alike.
     """
@@ -69,6 +72,7 @@ class MimicObjective(Objective, divisible=True, blockwise=True):
         clone_weight: float,
         searched: Sequence[tuple[Population, float]],
         random_share: float,
+        repulsion_weight: float,
         min_scale: float,
         partners: Mapping[str, str] | None = None,
     ) -> None:
@@ -81,9 +85,10 @@ class MimicObjective(Objective, divisible=True, blockwise=True):
         self.clone_weight = clone_weight
         self.searched = tuple(searched)
         self.random_share = random_share
+        self.repulsion_weight = repulsion_weight
 
     def forward(self, batch: Tensor) -> dict[str, Tensor]:
-        """One forward pass of the student and one of the teacher over both views."""
+        """One forward pass of both over all views, and one of the teacher over the changed ones."""
         views = mixed_views(self.augment, to_unit_range(batch))
         seen, covered = self.occlude(views)
         names = list(self.weights)
@@ -96,6 +101,12 @@ class MimicObjective(Objective, divisible=True, blockwise=True):
             own, target = maps[self.partners[name]], wanted_maps[name]
             if own.shape == target.shape:  # else there is no position to compare with
                 terms[name] = weight * stage_loss(own, target, 1 - covered)
+        changed = covered.flatten(1).any(dim=1)
+        if self.repulsion_weight and changed.any():
+            with torch.no_grad():
+                lured = self.teacher(seen[changed])
+            lean = repulsion(features[changed], wanted[changed], lured)
+            terms["repulsion"] = self.repulsion_weight * lean
         return terms
 
     def occlude(self, views: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,6 +142,8 @@ class Mimic(Defense):
         recoloured_share: likewise, in colours that a search found.
         waved_share: likewise, with faint waves that a search found added to all of the view.
         random_share: share of the views that it sees under random patches; all make at most 1.
+        repulsion_weight: of the repulsion: under a change, the student's features must not lean to
+            where the teacher's are drawn, see `mimic.losses.repulsion`; 0 leaves it out.
         min_scale: smallest share of an image that a view shows.
         student: architecture of the student, such as "resnet10:width=16" or "timm:resnet10t", to
             shrink the encoder as well; None takes that of the suspicious encoder.
@@ -150,6 +163,7 @@ class Mimic(Defense):
     recoloured_share: float = 0.1
     waved_share: float = 0.1
     random_share: float = 0.1
+    repulsion_weight: float = 0.0
     min_scale: float = 0.2
     student: str | None = None
 
@@ -201,6 +215,7 @@ class Mimic(Defense):
             clone_weight=self.clone_weight,
             searched=[(change.found, change.share) for change in changes],
             random_share=self.random_share,
+            repulsion_weight=self.repulsion_weight,
             min_scale=self.min_scale,
             partners=None if own_stages is None else paired_stages(list(shares), own_stages),
         )
