@@ -61,23 +61,24 @@ def default_block(folder: Path, earlier: Path, fixed: Path) -> str:
     return table([*columns, *(f"{name} (%)" for name in TASKS.values())], rows)
 
 
-def sharing_block(folder: Path, fixed: Path) -> str:
-    """The default beside itself with fixed shares, a row for each member that has both.
+def beside_block(first: Path, second: Path, label: str | None = None) -> str:
+    """One way to purify beside another one, a row for each member that has both.
 
     Args:
-        folder: of a benchmark with the default.
-        fixed: of one with fixed shares.
+        first: of a benchmark with the one.
+        second: of a benchmark with the other.
+        label: of the cards of the first benchmark that count; None counts all.
 
     Raises:
         InputError: a card cannot be read.
     """
-    pairs = {(card.scenario, card.seed): card for card in _cards(fixed, FIXED)}
-    both = [(pairs[key], c) for c in _cards(folder) if (key := (c.scenario, c.seed)) in pairs]
+    pairs = {(card.scenario, card.seed): card for card in _cards(first, label)}
+    both = [(pairs[key], c) for c in _cards(second) if (key := (c.scenario, c.seed)) in pairs]
     if not both:
         return _NONE_YET
     rows = [
-        [f"`{scenario}`", _sharing(own, _aimed)]
-        + [_sharing(own, partial(_accuracy, task=task)) for task in TASKS]
+        [f"`{scenario}`", _beside(own, _aimed)]
+        + [_beside(own, partial(_accuracy, task=task)) for task in TASKS]
         for scenario, own in grouped(both, lambda pair: pair[1].scenario).items()
     ]
     columns = ("attack success (%)", *(f"{name} (%)" for name in TASKS.values()))
@@ -196,10 +197,10 @@ def _way(cards: Sequence[ResultCard], rate: _Rate) -> str:
     return _told([(card, "suspect") for card in cards], cards, rate)
 
 
-def _sharing(pairs: Sequence[tuple[ResultCard, ResultCard]], rate: _Rate) -> str:
-    """As in `6.9 → 1.9 (1.7)`: fixed, shared by gain, and clean in parentheses."""
-    fixed, shared = zip(*pairs, strict=True)
-    return _told([(card, "purified") for card in fixed], shared, rate)
+def _beside(pairs: Sequence[tuple[ResultCard, ResultCard]], rate: _Rate) -> str:
+    """As in `6.9 → 1.9 (1.7)`: the first way, the second, and clean in parentheses."""
+    first, second = zip(*pairs, strict=True)
+    return _told([(card, "purified") for card in first], second, rate)
 
 
 def _told(

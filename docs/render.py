@@ -15,14 +15,16 @@ from pathlib import Path
 
 from bench_tables import (
     BOARD,
+    FIXED,
+    beside_block,
     default_block,
     defense_blocks,
     grid_block,
     leaderboard_page,
-    sharing_block,
     table,
 )
 from cards import METHODS, Found, Row, read_cards
+from contrast_table import contrast_block
 from curves_figure import curves_figure
 from floor_table import floor_block
 from method_figure import method_figure
@@ -142,8 +144,10 @@ def rendered(docs: Path, results: Path, zoo: Path) -> dict[str, str | None]:
     benches = (
         default_block(results / "zoo", same_start / "zoo", results / "shares"),
         trigger_block(results / "true_triggers.json"),
-        sharing_block(same_start / "zoo", results / "shares"),
+        beside_block(results / "shares", same_start / "zoo", FIXED),
+        beside_block(results / "zoo", results / "repulsion"),
         floor_block(results / "floors.json", zoo),
+        contrast_block(results / "contrast.json"),
         grid_block(results / "grid"),
     )
     return {

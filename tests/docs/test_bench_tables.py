@@ -69,12 +69,12 @@ def test_the_default_is_a_mean_over_seeds(tables, tmp_path):
 
 def test_sharing_has_a_row_for_each_member_that_was_run_both_ways(tables, tmp_path):
     shared, fixed = tmp_path / "zoo", tmp_path / "shares"
-    assert "no table" in tables.sharing_block(shared, fixed)
+    assert "no table" in tables.beside_block(fixed, shared, tables.FIXED)
     write(fixed, "a", "fixed", rates(0.60, 0.65, 0.07))
     write(shared, "a", "mimic", rates(0.61, 0.64, 0.02))
     write(shared, "a", "mimic", rates(0.50, 0.50, 0.50), seed=1)
     write(shared, "b", "mimic", rates(0.60, 0.65, 0.01))
-    (row,) = rows(tables.sharing_block(shared, fixed))[2:]
+    (row,) = rows(tables.beside_block(fixed, shared, tables.FIXED))[2:]
     assert row == ["`a`", "7.0 → 2.0 (0.1)", "60.0 → 61.0 (62.0)", "65.0 → 64.0 (67.0)"]
 
 

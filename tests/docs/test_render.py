@@ -77,7 +77,7 @@ def root(tmp_path: Path, render: ModuleType) -> Path:
     """A repository with an empty page and no cards."""
     (tmp_path / "docs" / "commands").mkdir(parents=True)
     page = f"before\n{render.BEGIN}\n{render.END}\nafter\n"
-    times_of = {"results.md": 1, "zoo.md": 1, "leaderboard.md": 5}
+    times_of = {"results.md": 1, "zoo.md": 1, "leaderboard.md": 7}
     times_of |= {"commands/scan.md": 1, "verification.md": 1}
     for name, times in times_of.items():
         (tmp_path / "docs" / name).write_text(times * page, encoding="utf-8")
