@@ -89,7 +89,7 @@ def main() -> None:
         for path in sorted((folder / CARDS).glob("*.json")):
             card, file = read_result(path), encoder_file(path.parent, path.stem)
             if card.encoder_sha256 == zoo[ATTACKED].sha256 and file.exists():
-                named[f"{card.label}, seed {card.seed}"] = file
+                named[f"{folder.name}/{card.label}, seed {card.seed}"] = file
     rows: list[dict[str, Any]] = json.loads(OUT.read_text()) if OUT.exists() else []
     for name, file in named.items():
         if sha256(file) in {known["sha256"] for known in rows}:
