@@ -137,11 +137,13 @@ def main() -> None:
     source = open_images(f"{DATA}/{IMAGES}", size=suspect.image_size)
     images = source.sample(count=CLEAN_IMAGES, seed=seed_of("defender", 0))
     ensure_folder(RESULTS)
+    files = {name: RESULTS / f"{name}.json" for name in asked.variants or WATCHED}
+    missing = {name: path for name, path in files.items() if not path.exists()}
+    if not missing:
+        return
     known = signals(suspect)
-    for name in asked.variants or WATCHED:
-        path, defense = RESULTS / f"{name}.json", VARIANTS[name]
-        if path.exists():
-            continue
+    for name, path in missing.items():
+        defense = VARIANTS[name]
         watch = Watch(card=card, signals=known)
         defense(suspect, images, trainer=watch)
         clean = {"images": IMAGES, "count": CLEAN_IMAGES}

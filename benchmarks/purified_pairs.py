@@ -49,19 +49,25 @@ class Pair:
     rates: Rates
 
 
+def kept(folder: Path) -> Iterator[tuple[ResultCard, Path]]:
+    """Cards of a benchmark whose purified encoders were kept, each with the file of its encoder."""
+    for path in sorted((folder / CARDS).glob("*.json")):
+        file = encoder_file(path.parent, path.stem)
+        if file.exists():
+            yield read_result(path), file
+
+
 def benched(folder: Path, suspects: Mapping[str, Path]) -> Iterator[Pair]:
     """Pairs of a benchmark; cells that failed or whose truth is not known are left out."""
-    for path in sorted((folder / CARDS).glob("*.json")):
-        card = read_result(path)
-        after = encoder_file(path.parent, path.stem)
+    for card, after in kept(folder):
         rates = _card_rates(card)
-        if card.attack is None or not rates or not after.exists():
+        if card.attack is None or not rates:
             continue
         if card.encoder_sha256 not in suspects:
-            print(f"{path.stem}: its suspect is nowhere", flush=True)
+            print(f"{after.stem}: its suspect is nowhere", flush=True)
             continue
         yield Pair(
-            name=f"{folder.name}_{path.stem}",
+            name=f"{folder.name}_{after.stem}",
             member=card.scenario,
             attack=card.attack,
             defense=card.label,

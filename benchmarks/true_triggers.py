@@ -18,8 +18,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mimic.benchmark.cards import CARDS, ResultCard, read_result
-from mimic.benchmark.cells import encoder_file
+from purified_pairs import ROOT, kept
+
+from mimic.benchmark.cards import ResultCard
 from mimic.benchmark.meter import commit
 from mimic.benchmark.scenario import clean_origin
 from mimic.detection.gathering import forgetting
@@ -33,7 +34,6 @@ from mimic.zoo import read_zoo
 from mimic.zoo.card import Card
 from mimic.zoo.members import member_trigger, open_member, provenance
 
-ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("MIMIC_DATA", ROOT.parent / "shared" / "data"))
 ZOO, OUT = ROOT / "zoo", ROOT / "results" / "true_triggers.json"
 IMAGES = 2000
@@ -79,10 +79,9 @@ def main() -> None:
     members = {card.sha256: card for card in zoo.values()}
     rows: list[dict[str, Any]] = json.loads(OUT.read_text()) if OUT.exists() else []
     for folder in parser.parse_args().folders:
-        for path in sorted((folder / CARDS).glob("*.json")):
-            result, after = read_result(path), encoder_file(path.parent, path.stem)
+        for result, after in kept(folder):
             attacked = members.get(result.encoder_sha256)
-            if attacked is None or attacked.attack is None or not after.exists():
+            if attacked is None or attacked.attack is None:
                 continue
             if sha256(after) in {known["after_sha256"] for known in rows}:
                 continue

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench_tables import NOT_MEASURED, table
+from bench_tables import NOT_MEASURED, percent, table
 
 
 def contrast_block(file: Path) -> str:
@@ -18,15 +18,11 @@ def contrast_block(file: Path) -> str:
     measured: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
     columns = ["{:.2f} to {:.2f}".format(*fifth["contrast"]) for fifth in measured[0]["fifths"]]
     rows = [
-        [f"`{row['encoder']}`", _percent(row["attack_success_rate"])]
+        [f"`{row['encoder']}`", percent([row["attack_success_rate"]])]
         + [
-            f"{_percent(fifth['attack_success_rate'])} ({_percent(fifth['class_changed'])})"
+            f"{percent([fifth['attack_success_rate']])} ({percent([fifth['class_changed']])})"
             for fifth in row["fifths"]
         ]
         for row in measured
     ]
     return table(["encoder", "all", *columns], rows)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
