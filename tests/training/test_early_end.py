@@ -1,6 +1,6 @@
-"""An objective may end its training after any epoch; what is resumed ends there too."""
+"""An objective or a trainer may end a training after any epoch; what is resumed ends there too."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -72,3 +72,23 @@ def test_resuming_a_training_that_ended_early_takes_no_step(trainer):
     again = Content(epochs=1)
     assert trainer.fit(again, Pairs(), PLAN) == first
     assert again._steps == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Impatient(Trainer):
+    """Ends trainings of one name with their second epoch."""
+
+    ended: str
+
+    def ends(self, name, learner, epoch) -> bool:
+        return name == self.ended and epoch["epoch"] == 2 and int(learner.seen) > 0
+
+
+@pytest.mark.parametrize(("name", "epochs"), [("long", 2), ("other", 3)])
+def test_a_trainer_may_end_a_training(tmp_path, name, epochs):
+    trainer = Impatient(
+        ended="long", device="cpu", precision="32-true", folder=tmp_path, resume=True
+    )
+    history = trainer.fit(Content(epochs=9), Pairs(), PLAN, name=name)
+    assert len(history.epochs) == epochs
+    assert trainer.fit(Content(epochs=9), Pairs(), PLAN, name=name).epochs == history.epochs

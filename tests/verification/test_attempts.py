@@ -52,7 +52,7 @@ class Case:
 
 @pytest.fixture
 def clairvoyant(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A verification that looks whether there is a door."""
+    """A verification that looks whether there is a door; a scan finds none."""
 
     def verify(before, after, images, *, seen, scan_before, **_):
         verdict = "not_accepted" if after.backbone.door else "accepted"
@@ -60,6 +60,7 @@ def clairvoyant(monkeypatch: pytest.MonkeyPatch) -> None:
         return SimpleNamespace(decision=decision, scan_before=scan_before or object())
 
     monkeypatch.setattr(module, "verify", verify)
+    monkeypatch.setattr(module, "scan", lambda *_, **__: SimpleNamespace(verdict="clean"))
 
 
 pytestmark = pytest.mark.usefixtures("clairvoyant")
@@ -84,7 +85,7 @@ def test_a_good_purification_is_accepted_at_once(case):
     outcome = case.run(0, most=3)
     assert verdicts(outcome) == ["accepted"]
     assert outcome.verification.decision.verdict == "accepted"
-    assert [sentence[:8] for sentence in case.said] == ["purified"]
+    assert [sentence.split()[0] for sentence in case.said] == ["searching", "purified;"]
 
 
 def test_the_reasons_know_whether_the_images_were_seen(case):
@@ -116,16 +117,31 @@ def test_no_attempt_at_all_is_refused(case):
 
 
 def test_the_old_encoder_is_searched_once(case, monkeypatch):
-    scanned = []
+    found, given, scanned = SimpleNamespace(verdict="clean"), [], []
     verify = module.verify
 
     def watched(*encoders, scan_before=None, **more):
-        scanned.append(scan_before)
+        given.append(scan_before)
         return verify(*encoders, scan_before=scan_before, **more)
 
     monkeypatch.setattr(module, "verify", watched)
-    outcome = case.run(1, most=2)
-    assert scanned == [None, outcome.verification.scan_before]
+    monkeypatch.setattr(module, "scan", lambda *_, **__: scanned.append(1) or found)
+    case.run(1, most=2)
+    assert scanned == [1]
+    assert given == [found, found]
+
+
+def test_one_attempt_is_not_searched_for_ahead_of_it(case, monkeypatch):
+    monkeypatch.setattr(module, "scan", lambda *_, **__: pytest.fail("searched"))
+    assert verdicts(case.run(1)) == ["not_accepted"]
+
+
+def test_a_search_that_fails_costs_no_purification(case, monkeypatch):
+    def fail(*_, **__):
+        raise RunError("the search broke")
+
+    monkeypatch.setattr(module, "scan", fail)
+    assert verdicts(case.run(0, most=2)) == ["accepted"]
 
 
 def test_few_images_leave_the_verdict_open(case):

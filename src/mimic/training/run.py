@@ -138,12 +138,15 @@ class Run:
         return key, True, checkpoint.read_bytes() if processes.count() > 1 else None
 
     def _over(self) -> bool:
-        """Whether nothing is left to do, or the objective is content with a whole epoch."""
+        """Whether nothing is left to do, or the objective or the trainer ends it with an epoch."""
         if self.step == self.total:
             return True
         if self.step == 0 or self.step % self.steps_per_epoch:
             return False
-        return processes.on_first(lambda: self.objective.finished(self.history.epochs[-1]))
+        epoch, learner = self.history.epochs[-1], self.objective.learner
+        return processes.on_first(
+            lambda: self.objective.finished(epoch) or self.trainer.ends(self.name, learner, epoch)
+        )
 
     def _synchronised(self) -> Replaced:
         if not self.trainer.sync_batch_norm or processes.count() == 1:

@@ -1,7 +1,10 @@
 """The one training loop: every learner of mimic is trained here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from torch import nn
 
 from mimic.errors import InputError
 from mimic.training import processes
@@ -104,3 +107,18 @@ class Trainer:
             finally:
                 run.close()
         return run.history
+
+    def ends(self, name: str, learner: nn.Module, epoch: Mapping[str, float]) -> bool:
+        """Whether to end a training before the last epoch of its plan: never, unless a subclass
+        says so.
+
+        Asked after each epoch but the last one, by the first process alone, and again where a
+        training is resumed.
+
+        Args:
+            name: of the training.
+            learner: as it is after the epoch, in training mode; to be left as it is. With `fsdp`
+                its weights are divided.
+            epoch: the record of the epoch; see `History`.
+        """
+        return False

@@ -1,24 +1,27 @@
 """Attempts: purify and verify, and where the verdict is against it, again with stronger settings.
 
-Nothing but the verdict decides, which knows neither labels nor triggers.
+Nothing but the verdict decides, which knows neither labels nor triggers. Where more attempts may
+follow, a student of the default method that still knows the old doors late in its training is not
+trained to its end.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mimic.defenses import Defense, Purification
-from mimic.detection.scan import Scan
+from mimic.defenses import Defense, Mimic, Purification
+from mimic.detection.scan import Scan, scan
 from mimic.encoders.encoder import Encoder
 from mimic.errors import InputError, InterruptedRunError, RunError
 from mimic.files import write_json
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer, processes
+from mimic.verification.giving_up import WatchfulTrainer, watchful
 from mimic.verification.rule import Verdict
 from mimic.verification.stronger import changes, stronger
-from mimic.verification.verify import FEWEST, Verification, verify
+from mimic.verification.verify import FEWEST, Verification, chosen_images, halves, verify
 
 _LATER = "'mimic verify BEFORE AFTER --images SRC' decides"
 
@@ -106,7 +109,7 @@ def purify_and_verify(
     if most < 1:
         raise InputError(f"the number of attempts must be 1 or more, not {most}")
     refused: list[Attempt] = []
-    scanned: Scan | None = None
+    scanned = _scan(suspect, judges, trainer, tell) if most > 1 else None
     for number in range(1, most + 1):
         chosen = stronger(defense, number)
         place = _place(trainer, number)
@@ -116,14 +119,17 @@ def purify_and_verify(
             continue
         if refused:
             tell(f"attempt {number} of at most {most}, with {changes(defense, chosen)}")
-        done = chosen(suspect, images, trainer=place)
-        attempt, verification = _judged(suspect, done, chosen, judges, place, scanned, tell)
+        watch = _watchful(place, suspect, chosen, judges, scanned) if number < most else None
+        done = chosen(suspect, images, trainer=watch or place)
+        if reasons := processes.from_first([] if watch is None else watch.reasons):
+            attempt, verification = _given_up(chosen, reasons), None
+        else:
+            attempt, verification = _judged(suspect, done, chosen, judges, place, scanned, tell)
         attempt = processes.from_first(attempt)  # all go on, or none
         if attempt.verdict != "not_accepted" or number == most:
             break
         tell(f"attempt {number} is not accepted: {attempt.reasons[0]}")
         refused.append(attempt)
-        scanned = None if verification is None else verification.scan_before
         if record is not None and processes.is_first():
             write_json(record, attempt.as_dict())
     return Outcome(purification=done, verification=verification, attempts=(*refused, attempt))
@@ -133,6 +139,39 @@ def _place(trainer: Trainer, number: int) -> Trainer:
     if trainer.folder is None or number == 1:
         return trainer
     return replace(trainer, folder=trainer.folder / f"attempt-{number}")
+
+
+def _scan(
+    suspect: Encoder, judges: Judges | None, trainer: Trainer, tell: Callable[[str], None]
+) -> Scan | None:
+    """Of the old encoder, as every verification needs it; None where it cannot be had."""
+    if judges is None or len(judges.images) < FEWEST:
+        return None
+    tell("searching the old encoder for triggers, so that a student that knows them is given up")
+    searched, _ = halves(chosen_images(judges.images, seed=judges.seed))
+    alone = replace(trainer, folder=None, resume=False)
+    try:
+        return scan(suspect, searched, seed=judges.seed, trainer=alone)
+    except (InputError, RunError):  # the verification will say so
+        return None
+
+
+def _watchful(
+    trainer: Trainer,
+    suspect: Encoder,
+    defense: Defense,
+    judges: Judges | None,
+    scanned: Scan | None,
+) -> WatchfulTrainer | None:
+    """A trainer that gives a hopeless student of the default method up, where doors are known."""
+    if judges is None or scanned is None or not isinstance(defense, Mimic):
+        return None
+    _, held_out = halves(chosen_images(judges.images, seed=judges.seed))
+    return watchful(trainer, suspect, scanned, held_out, epochs=defense.epochs)
+
+
+def _given_up(defense: Defense, reasons: Sequence[str]) -> Attempt:
+    return Attempt(settings=asdict(defense), verdict="not_accepted", reasons=tuple(reasons))
 
 
 def _judged(

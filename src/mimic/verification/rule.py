@@ -108,7 +108,7 @@ def _old_doors(found: Evidence) -> list[tuple[Verdict, str]]:
     """One answer for each family that is unusual, if the scan has a finding; that has one then."""
     if found.suspicious_before:
         return [
-            _old_door(door) for door in found.doors if found.p_values_before[door.family] <= UNUSUAL
+            answer_on(door) for door in found.doors if found.p_values_before[door.family] <= UNUSUAL
         ]
     return [
         (
@@ -118,7 +118,8 @@ def _old_doors(found: Evidence) -> list[tuple[Verdict, str]]:
     ]
 
 
-def _old_door(door: OldDoor) -> tuple[Verdict, str]:
+def answer_on(door: OldDoor) -> tuple[Verdict, str]:
+    """What the rule says of one old door, and why."""
     if door.family == "mark":
         before, after = (DISPLACEMENT * share for share in (door.opened, door.residue))
         found = (
