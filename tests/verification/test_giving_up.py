@@ -42,7 +42,7 @@ def test_a_student_without_the_door_is_trained_to_the_end(watch, without_door):
     assert watch.reasons == []
 
 
-@pytest.mark.parametrize("epoch", [1, 4, 6])
+@pytest.mark.parametrize("epoch", [1, 2, 4, 6])
 def test_a_student_is_looked_at_late_and_seldom(watch, with_door, epoch):
     assert not watch.ends("mimic", with_door, {"epoch": epoch})
 

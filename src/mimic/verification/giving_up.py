@@ -19,7 +19,7 @@ from mimic.verification.rule import UNUSUAL, answer_on
 
 _TRAINING = "mimic"
 """Name of the training that is looked at: that of the default method's student."""
-_LOOKS = (0.5, 0.7, 0.9)
+_LOOKS = (0.3, 0.5, 0.7, 0.9)
 """Shares of the training after which the student is looked at."""
 _IMAGES = 256
 """On so many the triggers are tried; a verification takes up to 1,000."""
