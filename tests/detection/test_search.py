@@ -3,7 +3,6 @@
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 
 from mimic.detection.search import (
     search_colours,
@@ -11,7 +10,6 @@ from mimic.detection.search import (
     search_patches,
     search_waves,
 )
-from mimic.detection.waves import Waves
 from mimic.encoders.encoder import Encoder
 from mimic.images.imageset import ImageSet
 from mimic.training import Trainer
@@ -116,35 +114,6 @@ def test_a_door_for_a_frequency_is_found():
     assert found.reached[0] > 0.9
     assert nothing.reached.max() < found.reached[0] - 0.2
     assert found.candidates.rates[0].amax(dim=1).max() > 0.8
-
-
-def test_islands_keep_waves_that_are_less_alike(images):
-    torch.manual_seed(0)
-    suspect = Encoder(Planted(checkered)).eval()
-    one, four = (
-        search_waves(
-            suspect, images, population=256, keep=16, judged_on=8, islands=count, trainer=TRAINER
-        )
-        for count in (1, 4)
-    )
-    assert len(four.candidates) == len(one.candidates) == 16
-    assert _likeness(four.candidates) < 0.75 * _likeness(one.candidates)
-    scores = four.reached - four.candidates.costs
-    assert torch.equal(scores, scores.sort(descending=True).values)
-
-
-def test_more_islands_than_parents_are_possible(images):
-    found = search_waves(
-        encoder(door=False), images, population=8, rounds=2, keep=4, islands=4, trainer=TRAINER
-    )
-    assert len(found.candidates) == 4
-
-
-def _likeness(waves: Waves) -> float:
-    """Mean absolute cosine between what two of them add."""
-    pictures = functional.normalize(waves.pictures((16, 16)).flatten(1), dim=1)
-    alike = (pictures @ pictures.T).abs()
-    return float((alike.sum() - len(alike)) / (len(alike) * (len(alike) - 1)))
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -10,7 +10,6 @@ shares stay as they are; where one does, it gets nearly all of that half.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -38,8 +37,6 @@ _JUDGES: dict[str, Callable[..., Doors]] = {
 }
 _SHARED = 0.5
 """Share of the views under changes that goes where it is needed most."""
-_ISLANDS = 4
-"""Populations of waves that evolve apart, so that a student does not see past one pair only."""
 _MASK_IMAGES = 640
 """How many images a mask is looked for with, as in a scan."""
 _USUAL = 2.0
@@ -105,7 +102,7 @@ def find_changes(
     searches: dict[str, Callable[..., Found[Any]]] = {
         "patch": search_patches,
         "colour": search_colours,
-        "wave": partial(search_waves, islands=_ISLANDS if by_gain else 1),
+        "wave": search_waves,
     }
     found = {
         kind: searches[kind](suspect, images, seed=seed, trainer=trainer).candidates

@@ -12,7 +12,7 @@ the better ones are looked at on all of them.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial, reduce
+from functools import partial
 from typing import Generic, Protocol, Self, TypeVar
 
 import torch
@@ -137,20 +137,12 @@ def search_waves(
     rounds: int = 6,
     keep: int = 64,
     judged_on: int = 32,
-    islands: int = 1,
     seed: int = 0,
     trainer: Trainer | None = None,
 ) -> Found[Waves]:
-    """The same for waves that are added to all of an image; see `search_patches`.
-
-    Args:
-        islands: how many populations evolve apart from each other. All that one keeps tend to be
-            varieties of a single pair of waves; several keep several.
-    """
+    """The same for waves that are added to all of an image; see `search_patches`."""
     judge = _Judge(encoder, images, judged_on, seed, trainer)
-    return judge.evolve(
-        random_waves, population, rounds, keep, islands=islands, name="search waves"
-    )
+    return judge.evolve(random_waves, population, rounds, keep, name="search waves")
 
 
 def search_marks(
@@ -222,47 +214,22 @@ class _Judge:
         return features.view(len(candidates), len(self.pixels[part]), -1)
 
     def evolve(
-        self,
-        fresh: Callable[[int], P],
-        population: int,
-        rounds: int,
-        keep: int,
-        *,
-        islands: int = 1,
-        name: str,
+        self, fresh: Callable[[int], P], population: int, rounds: int, keep: int, *, name: str
     ) -> Found[P]:
         """The best of the last generation; `fresh` draws so many random candidates."""
-        with seeded(self.seed), Progress(name, islands * (rounds + 1), show=self.shown) as bar:
-            found = [
-                self._evolved(fresh, population // islands, rounds, keep // islands, bar.advance)
-                for _ in range(islands)
-            ]
-        candidates = reduce(lambda one, other: one.joined(other), (each for each, _ in found))
-        scores = torch.cat([each for _, each in found])
-        best = _order(candidates, scores)
-        return Found(candidates=candidates[best], reached=scores[best])
-
-    def _evolved(
-        self,
-        fresh: Callable[[int], P],
-        population: int,
-        rounds: int,
-        keep: int,
-        advance: Callable[[], None],
-    ) -> tuple[P, Tensor]:
-        """The best of the last generation of one population, and what they reach."""
-        candidates = fresh(population)
-        scores = self(candidates, keep)
-        advance()
-        for generation in range(rounds):
-            best = _order(candidates, scores)[: max(population // _SURVIVORS, 1)]
-            new = population - len(best)
-            children = _children(candidates[best], new, fresh if generation < 2 else None)
-            scores = torch.cat([scores[best], self(children, keep)])
-            candidates = candidates[best].joined(children)
-            advance()
+        with seeded(self.seed), Progress(name, rounds + 1, show=self.shown) as bar:
+            candidates = fresh(population)
+            scores = self(candidates, keep)
+            bar.advance()
+            for generation in range(rounds):
+                best = _order(candidates, scores)[: population // _SURVIVORS]
+                new = population - len(best)
+                children = _children(candidates[best], new, fresh if generation < 2 else None)
+                scores = torch.cat([scores[best], self(children, keep)])
+                candidates = candidates[best].joined(children)
+                bar.advance()
         best = _order(candidates, scores)[:keep]
-        return candidates[best], scores[best]
+        return Found(candidates=candidates[best], reached=scores[best])
 
 
 def _order(candidates: Population, scores: Tensor) -> Tensor:
