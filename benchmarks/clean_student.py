@@ -44,18 +44,18 @@ def purified(clean: Encoder, seed: int) -> Encoder:
 
 
 def judged(
-    student: Encoder, task: Task, attacked: list[Card], seed: int
+    student: Encoder, sources: tuple[str, str], aimed: list[tuple[Card, Task]], seed: int
 ) -> Iterator[dict[str, Any]]:
-    """One head, and the success of each attack that aims at this task."""
-    train, test = open_task(f"{DATA}/{task.train}", f"{DATA}/{task.test}", size=student.image_size)
-    trainer, labels = Trainer(), labels_of(test, "test")
-    known = extract_features(student, train, trainer=trainer)
-    head = fit_mlp(known, labels_of(train, "training"), seed=seed, trainer=trainer)
-    for card in attacked:
-        features = JudgedFeatures.of(
-            student, test, trigger=member_trigger(card, ZOO), trainer=trainer
-        )
-        found = judge(head, features, labels, target=task.target)
+    """One head for the images of a task, and the success of each attack that aims at it."""
+    train, test = (f"{DATA}/{source}" for source in sources)
+    known, asked = open_task(train, test, size=student.image_size)
+    trainer, labels = Trainer(), labels_of(asked, "test")
+    features = extract_features(student, known, trainer=trainer)
+    head = fit_mlp(features, labels_of(known, "training"), seed=seed, trainer=trainer)
+    for card, task in aimed:
+        trigger = member_trigger(card, ZOO)
+        seen = JudgedFeatures.of(student, asked, trigger=trigger, trainer=trainer)
+        found = judge(head, seen, labels, target=task.target)
         assert found.hits is not None
         yield {
             "member": card.name,
@@ -77,18 +77,18 @@ def main() -> None:
     rows: list[dict[str, Any]] = json.loads(OUT.read_text()) if OUT.exists() else []
     for seed in parser.parse_args().seeds:
         known = {row["member"] for row in rows if row["seed"] == seed}
-        missing: dict[Task, list[Card]] = {}
+        missing: dict[tuple[str, str], list[tuple[Card, Task]]] = {}
         for card in zoo.values():
             origin = clean_origin(card, zoo)
             if card.name in known or origin is None or origin.name != MEMBER:
                 continue
             (task,) = (task for task in card.tasks.values() if task.target is not None)
-            missing.setdefault(task, []).append(card)
+            missing.setdefault((task.train, task.test), []).append((card, task))
         if not missing:
             continue
         student = purified(open_member(zoo[MEMBER], ZOO), seed)
-        for task, attacked in missing.items():
-            for row in judged(student, task, attacked, seed):
+        for sources, aimed in missing.items():
+            for row in judged(student, sources, aimed, seed):
                 print(row, flush=True)
                 rows.append(row)
                 write_json(OUT, rows)
